@@ -1,0 +1,63 @@
+// What the control plane and Temporal exchange: workflow names, ids, inputs, signals, the query and results (protocol.md §2).
+import * as v from 'valibot';
+
+export const agentWorkflowType = 'AgentExecutionWorkflow';
+export const agentWorkflowId = (executionId: string): string => `agent-execution-${executionId}`;
+
+export const signalNames = {
+  addMessage: 'add_message',
+  markAsDone: 'mark_as_done',
+  pause: 'pause_execution',
+  resume: 'resume_execution',
+} as const;
+export const getStateQueryName = 'get_state';
+
+/** Input of AgentExecutionWorkflow. Unknown keys are ignored: the cloud's control plane sends more than we read. */
+export const agentExecutionInputSchema = v.object({
+  execution_id: v.pipe(v.string(), v.minLength(1)),
+  agent_id: v.string(),
+  organization_id: v.optional(v.string(), ''),
+  prompt: v.string(),
+  system_prompt: v.nullish(v.string()),
+  model_id: v.nullish(v.string()),
+  model_config: v.nullish(v.record(v.string(), v.unknown())),
+  agent_config: v.nullish(v.record(v.string(), v.unknown())),
+  mcp_servers: v.nullish(v.record(v.string(), v.unknown())),
+  user_metadata: v.nullish(v.record(v.string(), v.unknown())),
+  runtime_type: v.nullish(v.string()),
+  initial_message_timestamp: v.nullish(v.string()),
+  /** Ours: true for a chat, which waits for the next message after an answer; `exec` completes with its answer. */
+  is_conversation: v.nullish(v.boolean()),
+  parent_execution_id: v.nullish(v.string()),
+});
+export type AgentExecutionInput = v.InferOutput<typeof agentExecutionInputSchema>;
+
+/** Payload of the signal add_message. */
+export const chatMessageSchema = v.object({
+  role: v.optional(v.string(), 'user'),
+  content: v.string(),
+  timestamp: v.nullish(v.string()),
+  message_id: v.nullish(v.string()),
+  /** Ours: binds a signed signal to its execution. */
+  execution_id: v.nullish(v.string()),
+});
+export type ChatMessage = v.InferOutput<typeof chatMessageSchema>;
+
+/** Payload of the other signals; the cloud's control plane sends none. */
+export const controlSignalSchema = v.nullish(v.object({ execution_id: v.string(), request_id: v.optional(v.string()) }));
+
+export const executionStatuses = [
+  'pending', 'running', 'waiting_for_input', 'queued', 'paused', 'completed', 'failed', 'cancelled', 'interrupted', 'terminated',
+] as const;
+export type ExecutionStatus = (typeof executionStatuses)[number];
+export const terminalStatuses: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'interrupted', 'terminated']);
+
+export interface AgentExecutionResult {
+  success: boolean;
+  execution_id: string;
+  status: ExecutionStatus;
+  response: string;
+  error?: string;
+  usage: Record<string, number>;
+  conversation_turns: number;
+}
