@@ -1,0 +1,104 @@
+// The shape of a finished configuration: validated, merged and frozen by load.ts, then handed on and never read again from its sources.
+import type { Paths } from './paths.ts';
+import type { Secret } from './secret.ts';
+
+/** Where an effective value came from; `config show` prints it. */
+export type Origin =
+  | { readonly kind: 'flag'; readonly name: string }
+  | { readonly kind: 'environment'; readonly name: string }
+  | { readonly kind: 'context'; readonly name: string }
+  | { readonly kind: 'default' };
+
+/** Which control plane is meant, and the sentence that says why (features §1). */
+export interface Profile {
+  readonly kind: 'cloud' | 'local';
+  readonly reason: string;
+}
+
+export interface ControlPlaneConfig {
+  /** Base URL without a trailing slash. In the local profile it is only meant when `isUrlExplicit`. */
+  readonly url: string;
+  readonly isUrlExplicit: boolean;
+  /** Absent in the local profile, where the running server's token file is read. */
+  readonly token: Secret | undefined;
+  /** The file of KUBIYA_API_KEY_FILE, for rotation: read again after a 401. */
+  readonly tokenFile: string | undefined;
+}
+
+export interface WorkerConfig {
+  /** The queue as the user typed it (id or name); undefined when none was given. */
+  readonly queue: string | undefined;
+  readonly type: 'local';
+  readonly hostname: string;
+  readonly heartbeatIntervalMs: number;
+  readonly concurrentActivitiesMax: number;
+  readonly concurrentWorkflowsMax: number;
+  readonly activityTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+}
+
+export interface ServerConfig {
+  readonly port: number;
+  /** A given port that is taken is an error; the default moves to the next free one. */
+  readonly isPortExplicit: boolean;
+  readonly host: string;
+  /** The host name that registration returns to workers; undefined means `host`. */
+  readonly advertise: string | undefined;
+  readonly dataDirectory: string;
+  /** A bearer token given by the user; a bind that is not loopback requires it. */
+  readonly token: Secret | undefined;
+  /** An existing Temporal to use instead of the dev server; undefined starts the dev server. */
+  readonly temporal: ExternalTemporal | undefined;
+}
+
+export interface ExternalTemporal {
+  readonly address: string;
+  readonly namespace: string;
+  readonly apiKey: Secret | undefined;
+  readonly isTls: boolean;
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+export interface LogConfig {
+  readonly level: LogLevel;
+  readonly format: 'text' | 'json';
+  readonly fileBytesMax: number;
+  readonly backupsMax: number;
+}
+
+export interface NetworkConfig {
+  readonly httpProxy: string | undefined;
+  readonly httpsProxy: string | undefined;
+  readonly noProxy: string | undefined;
+  readonly caFile: string | undefined;
+}
+
+/** One row of `config show`; `value` is already text, and redacted where the option is secret. */
+export interface EffectiveSetting {
+  readonly name: string;
+  readonly value: string | number | boolean | null;
+  readonly origin: Origin;
+  readonly description: string;
+}
+
+export interface Config {
+  readonly profile: Profile;
+  readonly paths: Paths;
+  readonly controlPlane: ControlPlaneConfig;
+  /** The environment that queue names resolve in (ENVIRONMENT_NAME). */
+  readonly environmentName: string;
+  /** The model that overrides agent and team configuration. */
+  readonly model: string | undefined;
+  readonly worker: WorkerConfig;
+  readonly server: ServerConfig;
+  readonly log: LogConfig;
+  readonly network: NetworkConfig;
+  /** The model providers' variables that are set, by name: keys and base URLs. */
+  readonly providers: Secret<Readonly<Record<string, string>>>;
+  readonly isDebug: boolean;
+  readonly isNonInteractive: boolean;
+  /** The whole environment of this process, from which lib/spawn.ts allow-lists what a child gets. */
+  readonly childEnvironmentBase: Secret<Readonly<Record<string, string | undefined>>>;
+  readonly settings: readonly EffectiveSetting[];
+}
