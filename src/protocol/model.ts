@@ -53,6 +53,7 @@ export interface ModelRequest {
 }
 
 export const usageSchema = v.object({
+  /** Every token of the prompt; those read from and written to the provider's cache are part of it. */
   inputTokens: v.number(),
   outputTokens: v.number(),
   cacheReadTokens: v.number(),
@@ -77,6 +78,11 @@ export interface ModelResult {
   /** Wall time from the request to the end of the answer and to the first delta, in milliseconds. */
   readonly durationMs: number;
   readonly firstDeltaMs?: number | undefined;
+  /**
+   * Only from `kubiya/offline`, with its final answer: `failed` means that the execution must end as failed although the
+   * call itself went well. Language models give no verdict.
+   */
+  readonly verdict?: 'succeeded' | 'failed' | undefined;
 }
 
 /** Why a model call failed. Whether it may be tried again follows from the kind alone (see `isRetryableFailure`). */
