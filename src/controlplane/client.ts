@@ -1,0 +1,207 @@
+// The client of the control plane API: one typed method per endpoint (protocol.md §1), for the cloud and for our own server.
+import * as v from 'valibot';
+import * as api from '../protocol/control-plane.ts';
+import type { WireEvent } from '../protocol/events.ts';
+import { createTransport, type CallOptions, type Method, type TransportOptions } from './transport.ts';
+
+export type ControlPlaneClientOptions = TransportOptions;
+/** Whose skills and environment are meant; the path of resolved things uses the plural. */
+export type EntityKind = 'agents' | 'teams';
+
+export interface ListExecutions {
+  readonly skip?: number | undefined;
+  readonly limit?: number | undefined;
+  readonly status?: string | undefined;
+  readonly agentId?: string | undefined;
+}
+
+/** The list routes of the cloud answer with 100 by default; more than this many of one kind is nobody's terminal. */
+const listCountMax = 1000;
+/** A process that stops has little time, and the server forgets a silent worker by itself. */
+const disconnectTimeoutMs = 5_000;
+
+export type ControlPlaneClient = ReturnType<typeof createControlPlaneClient>;
+
+export function createControlPlaneClient(options: ControlPlaneClientOptions) {
+  const transport = createTransport(options);
+  const get = <T>(
+    path: string,
+    response: v.GenericSchema<unknown, T>,
+    query?: Record<string, string | number | undefined>,
+    call?: CallOptions,
+  ) => transport.request({ method: 'GET', path, response, query, call });
+  const write = <T>(
+    method: Method,
+    path: string,
+    body: unknown,
+    response: v.GenericSchema<unknown, T>,
+    call?: CallOptions,
+  ) => transport.request({ method, path, body, response, call });
+  const command = (method: Method, path: string, body?: unknown, call?: CallOptions) =>
+    transport.request<void>({ method, path, body, call });
+  const listed = { limit: listCountMax };
+
+  return {
+    url: transport.url,
+    /** The raw event stream; stream.ts reads it. */
+    openStream: (executionId: string, lastEventId: string | undefined, signal?: AbortSignal) =>
+      transport.open(`${executionPath(executionId)}/stream`, streamHeaders(lastEventId), signal),
+
+    getHealth: (call?: CallOptions) => get('/api/health', api.healthSchema, undefined, call),
+
+    listEnvironments: (call?: CallOptions) => get('/api/v1/environments', v.array(api.environmentSchema), listed, call),
+    getEnvironment: (id: string, call?: CallOptions) =>
+      get(`/api/v1/environments/${part(id)}`, api.environmentSchema, undefined, call),
+    createEnvironment: (body: api.CreateEnvironment, call?: CallOptions) =>
+      write('POST', '/api/v1/environments', body, api.environmentSchema, call),
+
+    listQueues: (call?: CallOptions) => get('/api/v1/worker-queues', v.array(api.queueSchema), undefined, call),
+    listEnvironmentQueues: (environmentId: string, call?: CallOptions) =>
+      get(`/api/v1/environments/${part(environmentId)}/worker-queues`, v.array(api.queueSchema), undefined, call),
+    getQueue: (id: string, call?: CallOptions) => get(queuePath(id), api.queueSchema, undefined, call),
+    createQueue: (environmentId: string, body: api.CreateQueue, call?: CallOptions) =>
+      write('POST', `/api/v1/environments/${part(environmentId)}/worker-queues`, body, api.queueSchema, call),
+    deleteQueue: (id: string, call?: CallOptions) => command('DELETE', queuePath(id), undefined, call),
+    getQueueConfig: (id: string, call?: CallOptions) =>
+      get(`${queuePath(id)}/config`, api.queueConfigSchema, undefined, call),
+    listQueueWorkers: (id: string, call?: CallOptions) =>
+      get(`${queuePath(id)}/workers`, v.array(api.workerSchema), undefined, call),
+    listQueueExecutions: (id: string, limit: number, call?: CallOptions) =>
+      get(`${queuePath(id)}/executions`, v.array(api.queueExecutionSchema), { limit, status: 'all' }, call),
+    /** Registers a worker. One attempt unless asked: the worker's start owns the retries and says each one. */
+    startQueue: (id: string, body: api.WorkerStartRequest, call?: CallOptions) =>
+      write('POST', `${queuePath(id)}/start`, body, api.workerStartResponseSchema, call),
+
+    sendHeartbeat: (workerId: string, body: api.Heartbeat, call?: CallOptions) =>
+      command('POST', `/api/v1/workers/${part(workerId)}/heartbeat`, body, call),
+    disconnectWorker: (workerId: string, body: api.Disconnect, call?: CallOptions) =>
+      command('POST', `/api/v1/workers/${part(workerId)}/disconnect`, body, {
+        timeoutMs: disconnectTimeoutMs,
+        ...call,
+      }),
+
+    listAgents: (call?: CallOptions) => get('/api/v1/agents', v.array(api.agentSchema), listed, call),
+    getAgent: (id: string, call?: CallOptions) => get(`/api/v1/agents/${part(id)}`, api.agentSchema, undefined, call),
+    createAgent: (body: api.CreateAgent, call?: CallOptions) =>
+      write('POST', '/api/v1/agents', body, api.agentSchema, call),
+    updateAgent: (id: string, body: api.UpdateAgent, call?: CallOptions) =>
+      write('PATCH', `/api/v1/agents/${part(id)}`, body, api.agentSchema, call),
+    /** With a key a lost answer is asked for again; without one a second request could be a second execution. */
+    executeAgent: (id: string, body: api.ExecuteRequest, idempotencyKey?: string, call?: CallOptions) =>
+      transport.request({
+        method: 'POST',
+        path: `/api/v1/agents/${part(id)}/execute`,
+        body,
+        headers: idempotencyKey === undefined ? undefined : { [api.idempotencyKeyHeader]: idempotencyKey },
+        isRepeatable: idempotencyKey !== undefined,
+        response: api.executeResponseSchema,
+        call,
+      }),
+
+    listSkills: (call?: CallOptions) => get('/api/v1/skills', v.array(api.skillSchema), listed, call),
+    getSkill: (id: string, call?: CallOptions) => get(`/api/v1/skills/${part(id)}`, api.skillSchema, undefined, call),
+    createSkill: (body: api.CreateSkill, call?: CallOptions) =>
+      write('POST', '/api/v1/skills', body, api.skillSchema, call),
+    listResolvedSkills: (kind: EntityKind, id: string, call?: CallOptions) =>
+      get(
+        `/api/v1/skills/associations/${kind}/${part(id)}/skills/resolved`,
+        v.array(api.resolvedSkillResponseSchema),
+        undefined,
+        call,
+      ),
+    getResolvedVariables: (kind: EntityKind, id: string, call?: CallOptions) =>
+      get(`/api/v1/execution-environment/${kind}/${part(id)}/resolved`, api.resolvedVariablesSchema, undefined, call),
+    getResolvedEnvironment: (kind: EntityKind, id: string, executionId: string, call?: CallOptions) =>
+      get(
+        `/api/v1/execution-environment/${kind}/${part(id)}/resolved/full`,
+        api.resolvedEnvironmentSchema,
+        { execution_id: executionId },
+        call,
+      ),
+
+    listModels: (call?: CallOptions) => get('/api/v1/models', v.array(api.modelSchema), listed, call),
+    getModel: (id: string, call?: CallOptions) =>
+      get(`/api/v1/models/${modelPart(id)}`, api.modelSchema, undefined, call),
+    createModel: (body: api.CreateModel, call?: CallOptions) =>
+      write('POST', '/api/v1/models', body, api.modelSchema, call),
+
+    listExecutions: (filter: ListExecutions = {}, call?: CallOptions) =>
+      get(
+        '/api/v1/executions',
+        v.array(api.executionSchema),
+        { skip: filter.skip, limit: filter.limit, status_filter: filter.status, agent_id: filter.agentId },
+        call,
+      ),
+    getExecution: (id: string, call?: CallOptions) => get(executionPath(id), api.executionSchema, undefined, call),
+    /** A report of the same facts changes nothing, so it may be repeated. */
+    updateExecution: (id: string, body: api.UpdateExecution, call?: CallOptions) =>
+      transport.request({
+        method: 'PATCH',
+        path: executionPath(id),
+        body,
+        response: api.executionSchema,
+        isRepeatable: true,
+        call,
+      }),
+    sendMessage: (id: string, body: api.SendMessage, call?: CallOptions) =>
+      command('POST', `${executionPath(id)}/message`, body, call),
+    markDone: (id: string, call?: CallOptions) => command('POST', `${executionPath(id)}/mark-done`, undefined, call),
+    pauseExecution: (id: string, call?: CallOptions) => control(id, 'pause', call),
+    resumeExecution: (id: string, call?: CallOptions) => control(id, 'resume', call),
+    cancelExecution: (id: string, call?: CallOptions) => control(id, 'cancel', call),
+    getSession: (id: string, call?: CallOptions) =>
+      get(`${executionPath(id)}/session`, api.sessionSchema, undefined, call),
+    /** The whole transcript each time, so it may be repeated. 201 also when `success` is false: read it. */
+    saveSession: (id: string, body: api.SaveSession, call?: CallOptions) =>
+      transport.request({
+        method: 'POST',
+        path: `${executionPath(id)}/session`,
+        body,
+        response: api.saveSessionResponseSchema,
+        isRepeatable: true,
+        call,
+      }),
+
+    publishEvent: (id: string, event: api.PublishEvent, call?: CallOptions) =>
+      command('POST', `${executionPath(id)}/events`, event, call),
+    /** Ours only (`supports_event_batches`); events are deduplicated by id, so it may be repeated. */
+    publishEvents: (id: string, events: readonly WireEvent[], call?: CallOptions) =>
+      transport.request({
+        method: 'POST',
+        path: `${executionPath(id)}/events/batch`,
+        body: { events },
+        response: api.publishBatchResponseSchema,
+        isRepeatable: true,
+        call,
+      }),
+    /** Ours only: the stored log after a sequence number. */
+    listEvents: (id: string, after: number, limit: number, call?: CallOptions) =>
+      get(`${executionPath(id)}/events`, v.array(api.storedEventSchema), { after, limit }, call),
+  };
+
+  /** Pausing, resuming and cancelling twice is the same as once. */
+  function control(
+    id: string,
+    verb: 'pause' | 'resume' | 'cancel',
+    call: CallOptions | undefined,
+  ): Promise<api.ControlResponse> {
+    return transport.request({
+      method: 'POST',
+      path: `${executionPath(id)}/${verb}`,
+      response: api.controlResponseSchema,
+      isRepeatable: true,
+      call,
+    });
+  }
+}
+
+const part = (id: string): string => encodeURIComponent(id);
+/** Model ids hold slashes, which are part of the path (`/models/{id:path}`). */
+const modelPart = (id: string): string => id.split('/').map(encodeURIComponent).join('/');
+const queuePath = (id: string): string => `/api/v1/worker-queues/${part(id)}`;
+const executionPath = (id: string): string => `/api/v1/executions/${part(id)}`;
+
+function streamHeaders(lastEventId: string | undefined): Record<string, string> {
+  const headers = { accept: 'text/event-stream', 'cache-control': 'no-cache' };
+  return lastEventId === undefined ? headers : { ...headers, 'last-event-id': lastEventId };
+}
