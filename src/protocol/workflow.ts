@@ -61,3 +61,11 @@ export interface AgentExecutionResult {
   usage: Record<string, number>;
   conversation_turns: number;
 }
+
+/** Key of the payload that stands in for one whose signature is missing or wrong (local profile, see lib/payload-signature.ts). */
+export const refusedPayloadKey = 'kubiya_refused';
+
+/** True for a start or signal argument that was not signed by the control plane. */
+export function isRefused(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && refusedPayloadKey in value;
+}

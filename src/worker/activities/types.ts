@@ -1,0 +1,58 @@
+// What the workflow asks of the activities and what they bring back; everything here is stored in Temporal's history.
+import type { AgentState, ModelFact, Outcome, PendingCall, PreparedAgent } from '../../agent/state.ts';
+import type { ModelMessage } from '../../protocol/model.ts';
+import type { AgentExecutionInput } from '../../protocol/workflow.ts';
+
+export interface CallModelInput {
+  readonly executionId: string;
+  readonly callId: string;
+  readonly turn: number;
+  readonly prepared: PreparedAgent;
+  readonly messages: readonly ModelMessage[];
+}
+
+export interface CallToolInput {
+  readonly executionId: string;
+  readonly turn: number;
+  readonly prepared: PreparedAgent;
+  readonly call: Pick<PendingCall, 'callId' | 'toolCallId' | 'name' | 'arguments' | 'effect'>;
+}
+
+export interface ToolFact {
+  readonly callId: string;
+  readonly content: string;
+  readonly isError: boolean;
+}
+
+/** A change of the execution's state that the control plane should know. */
+export interface ReportInput {
+  readonly executionId: string;
+  /** Makes the report's events the same on every attempt: `<run>:<n>`. */
+  readonly reportId: string;
+  readonly status: 'waiting_for_input' | 'running' | 'paused' | Outcome['status'];
+  readonly agentId: string;
+  readonly turn: number;
+  readonly usage: AgentState['usage'];
+  readonly outcome?: Outcome;
+  /** People's messages since the last report, to be shown in the stream. */
+  readonly startedAtMs: number;
+  /** Present at an answer and at the end: the conversation as it stands. */
+  readonly transcript?: readonly ModelMessage[];
+}
+
+/** The activities of an agent execution. Those that fail throw a Temporal ApplicationFailure; the rest are values. */
+export interface AgentActivities {
+  /** Local activity: resolves agent, skills, model and limits. Short, repeatable. */
+  prepare(input: AgentExecutionInput): Promise<PreparedAgent>;
+  /** One model call. Throws a retryable failure for a provider's passing trouble, with its Retry-After as the next delay. */
+  callModel(input: CallModelInput): Promise<ModelFact>;
+  /** One tool call, at most once for each call id (see worker/calls.ts). */
+  callTool(input: CallToolInput): Promise<ToolFact>;
+  /** Local activity: hands a change of state to the publisher; at the end waits a bounded time until it has arrived. */
+  report(input: ReportInput): Promise<void>;
+}
+
+/** Type of an ApplicationFailure that ends the execution with its message: retrying cannot help. */
+export const fatalFailureType = 'kubiya.fatal';
+/** Type of an ApplicationFailure that Temporal's retry policy may repeat. */
+export const passingFailureType = 'kubiya.passing';

@@ -1,0 +1,169 @@
+// The registry of live calls: a call belongs to the worker process, not to the attempt that asked for it, and starts at most once.
+import type { ToolEffect } from '../protocol/tool.ts';
+import type { ExecutionJournal, Journal, JournalEntry } from './journal.ts';
+
+export interface CallIdentity {
+  readonly executionId: string;
+  readonly callId: string;
+  readonly turn: number;
+  /** Temporal's attempt, from 1. */
+  readonly attempt: number;
+  /** A model call may be paid again; everything else follows the tool's effect. */
+  readonly effect: ToolEffect | 'model';
+}
+
+/** Why a running call is told to stop: a person cancelled the execution, or this worker's drain limit is over. */
+export type StopReason = 'cancelled' | 'drain';
+
+export interface CallContext {
+  /** Aborted with a StopReason as its `reason`. */
+  readonly signal: AbortSignal;
+  /** Keeps output for the case that the worker vanishes; bounded by the journal. */
+  onOutput(text: string): void;
+}
+
+export interface CallOperations<Result> {
+  /** Does the work. Rejects only to make Temporal try again; then nothing is recorded as finished. */
+  start(context: CallContext): Promise<Result>;
+  /** The result of a call whose outcome nobody knows. */
+  interrupted(outputSeen: string): Result;
+  /** Checks a recorded result; undefined makes it as if it had not been recorded. */
+  revive(recorded: unknown): Result | undefined;
+}
+
+export interface CallRegistry {
+  /** Runs the call, attaches to it when it is still running, or says what became of it. */
+  run<Result>(call: CallIdentity, operations: CallOperations<Result>): Promise<Result>;
+  /** Stops one call; without effect when it is not running. */
+  stop(callId: string, reason: StopReason): void;
+  stopAll(reason: StopReason): void;
+  readonly liveCount: number;
+  /** Model calls that were made again because their first answer was lost. */
+  readonly repaidCount: number;
+}
+
+interface LiveCall {
+  readonly result: Promise<unknown>;
+  readonly controller: AbortController;
+}
+
+/** Output is written to the journal at most this often and this much at a time: it is a trace, not a transcript. */
+const outputFlushMs = 250;
+const outputFlushCharactersMax = 4_000;
+
+export function createCallRegistry(journal: Journal, onJournalError: (error: unknown) => void): CallRegistry {
+  const live = new Map<string, LiveCall>();
+  let repaidCount = 0;
+  let stopReason: StopReason | undefined;
+
+  async function perform<Result>(call: CallIdentity, operations: CallOperations<Result>, controller: AbortController): Promise<Result> {
+    const execution = await journal.open(call.executionId);
+    const entry = execution.entry(call.callId);
+    if (entry?.finished !== undefined) {
+      const revived = operations.revive(entry.finished.result);
+      if (revived !== undefined) return revived;
+    }
+    const isSynced = call.effect === 'side_effecting';
+    const received = { type: 'received', call: call.callId, turn: call.turn, attempt: call.attempt, at: now() } as const;
+    if (!mayStart(call, entry)) {
+      const result = operations.interrupted(entry?.output ?? '');
+      await execution.append([received, finishedRecord(call, result)], { isSynced });
+      return result;
+    }
+    if (call.effect === 'model' && entry?.hasStarted === true) repaidCount++;
+    await execution.append([received, { type: 'started', call: call.callId, turn: call.turn, at: now() }], { isSynced });
+    return await startAndRecord(call, operations, controller, execution, isSynced);
+  }
+
+  async function startAndRecord<Result>(
+    call: CallIdentity,
+    operations: CallOperations<Result>,
+    controller: AbortController,
+    execution: ExecutionJournal,
+    isSynced: boolean,
+  ): Promise<Result> {
+    const trace = createOutputTrace(call, execution, onJournalError);
+    try {
+      const result = await operations.start({ signal: controller.signal, onOutput: trace.push });
+      await trace.end();
+      // The work is done and its result is in memory: a disk that fills up now must not lose it.
+      await execution.append([finishedRecord(call, result)], { isSynced }).catch(onJournalError);
+      return result;
+    } finally {
+      await trace.end();
+    }
+  }
+
+  return {
+    run: async <Result>(call: CallIdentity, operations: CallOperations<Result>): Promise<Result> => {
+      const running = live.get(call.callId);
+      // The same id is the same call, so it has the same type of result.
+      if (running !== undefined) return running.result as Promise<Result>;
+      const controller = new AbortController();
+      if (stopReason !== undefined) controller.abort(stopReason);
+      const result = perform(call, operations, controller);
+      live.set(call.callId, { result, controller });
+      try {
+        return await result;
+      } finally {
+        live.delete(call.callId);
+      }
+    },
+    stop: (callId, reason) => live.get(callId)?.controller.abort(reason),
+    stopAll: (reason) => {
+      stopReason = reason;
+      for (const call of live.values()) call.controller.abort(reason);
+    },
+    get liveCount() {
+      return live.size;
+    },
+    get repaidCount() {
+      return repaidCount;
+    },
+  };
+}
+
+/**
+ * Whether a call that nobody is running may start. A side-effecting call may only if this journal proves that it has
+ * never started: it saw every earlier attempt come in (so none ran elsewhere) and none of them started here.
+ */
+export function mayStart(call: CallIdentity, entry: JournalEntry | undefined): boolean {
+  if (call.effect !== 'side_effecting') return true;
+  if (entry?.hasStarted === true) return false;
+  for (let earlier = 1; earlier < call.attempt; earlier++) {
+    if (entry?.attempts.has(earlier) !== true) return false;
+  }
+  return true;
+}
+
+const finishedRecord = (call: CallIdentity, result: unknown) =>
+  ({ type: 'finished', call: call.callId, turn: call.turn, at: now(), result }) as const;
+
+/** Times in the journal are for people; nothing is decided by them. */
+const now = (): string => new Date().toISOString();
+
+function createOutputTrace(call: CallIdentity, execution: ExecutionJournal, onError: (error: unknown) => void) {
+  let pending = '';
+  let timer: NodeJS.Timeout | undefined;
+  let writing: Promise<void> = Promise.resolve();
+  const flush = (): void => {
+    timer = undefined;
+    const text = pending.slice(-outputFlushCharactersMax);
+    pending = '';
+    if (text === '') return;
+    const record = { type: 'output', call: call.callId, turn: call.turn, text } as const;
+    writing = writing.then(() => execution.append([record], { isSynced: false })).catch(onError);
+  };
+  return {
+    push: (text: string): void => {
+      pending = (pending + text).slice(-outputFlushCharactersMax);
+      timer ??= setTimeout(flush, outputFlushMs);
+    },
+    end: async (): Promise<void> => {
+      clearTimeout(timer);
+      timer = undefined;
+      pending = '';
+      await writing;
+    },
+  };
+}

@@ -1,0 +1,208 @@
+// What calls have started and finished, on disk before anyone is told: the memory that a killed worker leaves to the next one.
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { errnoOf, KubiyaError } from '../errors.ts';
+
+/** `turn` lets old records go: once a call of a later turn is received, Temporal has the results of the earlier ones. */
+const recordSchema = v.variant('type', [
+  v.object({ type: v.literal('received'), call: v.string(), turn: v.number(), attempt: v.number(), at: v.string() }),
+  v.object({ type: v.literal('started'), call: v.string(), turn: v.number(), at: v.string() }),
+  v.object({ type: v.literal('output'), call: v.string(), turn: v.number(), text: v.string() }),
+  v.object({ type: v.literal('finished'), call: v.string(), turn: v.number(), at: v.string(), result: v.unknown() }),
+]);
+export type JournalRecord = v.InferOutput<typeof recordSchema>;
+
+/** What the journal knows of one call. */
+export interface JournalEntry {
+  readonly turn: number;
+  readonly attempts: ReadonlySet<number>;
+  readonly hasStarted: boolean;
+  /** The newest output written before the end, at most `outputCharactersMax`. */
+  readonly output: string;
+  /** Wrapped, because a result may be undefined. */
+  readonly finished?: { readonly result: unknown };
+}
+
+export interface ExecutionJournal {
+  entry(callId: string): JournalEntry | undefined;
+  /** Appends with one write. `isSynced` waits for the disk. Throws a KubiyaError `journal_unwritable`. */
+  append(records: readonly JournalRecord[], options: { readonly isSynced: boolean }): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Journal {
+  /** The execution's journal, read from disk the first time. */
+  open(executionId: string): Promise<ExecutionJournal>;
+  /** Closes the file of an execution that has ended; its records stay until the sweep. */
+  release(executionId: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A file above this size loses the turns that Temporal has; a turn's own results fit many times. */
+const fileBytesBeforeCompaction = 4_000_000;
+/** Output kept for a call that gets interrupted: what a model can use to decide what to do. */
+const outputCharactersMax = 16_000;
+/** A week answers every question about a past run; a running execution touches its file at each call. */
+const retentionMs = 7 * 24 * 60 * 60 * 1000;
+const fileSuffix = '.jsonl';
+
+export async function createJournal(directory: string, nowMs: number): Promise<Journal> {
+  await mkdir(directory, { recursive: true, mode: 0o700 }).catch(rethrow);
+  await sweepOldFiles(directory, nowMs);
+  const open = new Map<string, Promise<ExecutionJournal>>();
+  return {
+    open: async (executionId) => {
+      const existing = open.get(executionId);
+      if (existing !== undefined) return existing;
+      const opening = openExecution(join(directory, fileName(executionId)));
+      open.set(executionId, opening);
+      opening.catch(() => open.delete(executionId));
+      return opening;
+    },
+    release: async (executionId) => {
+      const journal = open.get(executionId);
+      open.delete(executionId);
+      await (await journal)?.close();
+    },
+    close: async () => {
+      const all = [...open.values()];
+      open.clear();
+      for (const journal of all) await (await journal.catch(() => undefined))?.close();
+    },
+  };
+}
+
+async function openExecution(path: string): Promise<ExecutionJournal> {
+  const handle = await openForAppend(path);
+  const text = await handle.readFile('utf8').catch(rethrow);
+  let entries = readRecords(text);
+  let file: FileHandle = handle;
+  let bytes = Buffer.byteLength(text);
+  let isTorn = text !== '' && !text.endsWith('\n');
+  let newestTurn = 0;
+
+  const compact = async (turn: number): Promise<void> => {
+    entries = new Map([...entries].filter(([, entry]) => entry.turn >= turn));
+    const temporary = `${path}.tmp`;
+    const kept = [...entries].flatMap(([call, entry]) => recordsOf(call, entry));
+    const next = await open(temporary, 'w', 0o600);
+    await next.writeFile(linesOf(kept));
+    await next.datasync();
+    await next.close();
+    await rename(temporary, path);
+    await file.close();
+    file = await openForAppend(path);
+    bytes = (await file.stat()).size;
+  };
+
+  return {
+    entry: (callId) => entries.get(callId),
+    append: async (records, { isSynced }) => {
+      const turn = Math.max(...records.map((record) => record.turn));
+      try {
+        if (turn > newestTurn && bytes > fileBytesBeforeCompaction) await compact(turn);
+        newestTurn = Math.max(newestTurn, turn);
+        const data = Buffer.from((isTorn ? '\n' : '') + linesOf(records));
+        const { bytesWritten } = await file.write(data);
+        isTorn = bytesWritten !== data.length;
+        bytes += bytesWritten;
+        if (isTorn) throw Object.assign(new Error('short write'), { code: 'ENOSPC' });
+        if (isSynced) await file.datasync();
+      } catch (error) {
+        rethrow(error);
+      }
+      for (const record of records) fold(entries, record);
+    },
+    close: () => file.close(),
+  };
+}
+
+function openForAppend(path: string): Promise<FileHandle> {
+  const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0);
+  return open(path, flags, 0o600).catch(rethrow);
+}
+
+/** An execution id comes from the control plane: never let it name a path. */
+function fileName(executionId: string): string {
+  const name = executionId.replaceAll(/[^A-Za-z0-9_-]/g, (character) => `%${character.codePointAt(0)?.toString(16)}`);
+  return `${name.slice(0, 180)}${fileSuffix}`;
+}
+
+type MutableEntry = { turn: number; attempts: Set<number>; hasStarted: boolean; output: string; finished?: { result: unknown } };
+
+function readRecords(text: string): Map<string, MutableEntry> {
+  const entries = new Map<string, MutableEntry>();
+  for (const line of text.split('\n')) {
+    const record = parseRecord(line);
+    if (record !== undefined) fold(entries, record);
+  }
+  return entries;
+}
+
+/** A torn or foreign line is no record: what it would have said counts as not written. */
+function parseRecord(line: string): JournalRecord | undefined {
+  if (line === '') return undefined;
+  try {
+    const parsed = v.safeParse(recordSchema, JSON.parse(line));
+    return parsed.success ? parsed.output : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function fold(entries: Map<string, MutableEntry>, record: JournalRecord): void {
+  let entry = entries.get(record.call);
+  if (entry === undefined) {
+    entry = { turn: record.turn, attempts: new Set(), hasStarted: false, output: '' };
+    entries.set(record.call, entry);
+  }
+  switch (record.type) {
+    case 'received':
+      entry.attempts.add(record.attempt);
+      break;
+    case 'started':
+      entry.hasStarted = true;
+      break;
+    case 'output':
+      entry.output = (entry.output + record.text).slice(-outputCharactersMax);
+      break;
+    case 'finished':
+      entry.finished = { result: record.result };
+      break;
+  }
+}
+
+function recordsOf(call: string, entry: JournalEntry): readonly JournalRecord[] {
+  const at = new Date(0).toISOString();
+  const base = { call, turn: entry.turn };
+  return [
+    ...[...entry.attempts].map((attempt): JournalRecord => ({ ...base, type: 'received', attempt, at })),
+    ...(entry.hasStarted ? [{ ...base, type: 'started', at } as const] : []),
+    ...(entry.output === '' ? [] : [{ ...base, type: 'output', text: entry.output } as const]),
+    ...(entry.finished === undefined ? [] : [{ ...base, type: 'finished', at, result: entry.finished.result } as const]),
+  ];
+}
+
+const linesOf = (records: readonly JournalRecord[]): string => records.map((record) => `${JSON.stringify(record)}\n`).join('');
+
+async function sweepOldFiles(directory: string, nowMs: number): Promise<void> {
+  for (const name of await readdir(directory).catch(rethrow)) {
+    if (!name.endsWith(fileSuffix)) continue;
+    const path = join(directory, name);
+    const found = await stat(path).catch(() => undefined);
+    if (found !== undefined && nowMs - found.mtimeMs > retentionMs) await rm(path, { force: true });
+  }
+}
+
+function rethrow(error: unknown): never {
+  if (error instanceof KubiyaError) throw error;
+  const isFull = errnoOf(error) === 'ENOSPC' || errnoOf(error) === 'EDQUOT';
+  throw new KubiyaError(`the journal cannot be written${isFull ? ': the disk is full' : ` (${errnoOf(error) ?? 'unknown error'})`}`, {
+    kind: 'configuration',
+    code: isFull ? 'disk_full' : 'journal_unwritable',
+    hint: 'free some space or set KUBIYA_HOME to a directory on another disk; no call starts without its journal',
+    cause: error,
+  });
+}

@@ -1,0 +1,58 @@
+// How the workflow runs model and tool calls as activities: timeouts, retries, and which failures end the execution.
+import * as workflow from '@temporalio/workflow';
+import type { FailureType, ModelFact, PreparedAgent } from '../../agent/state.ts';
+import type { AgentActivities, CallModelInput, CallToolInput, ToolFact } from '../activities/types.ts';
+
+export interface Calls {
+  model(input: CallModelInput): Promise<ModelFact>;
+  tool(input: Omit<CallToolInput, 'prepared'>): Promise<ToolFact>;
+}
+
+/** Attempts are spent by lost workers as well as by failing providers (which stop themselves earlier): a bound, not a policy. */
+const attemptsMax = 100;
+
+/** A provider that asks for a longer pause than the backoff gets it through nextRetryDelay. */
+const retry = { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '30s', maximumAttempts: attemptsMax } as const;
+
+/** A tool's later attempt only looks up what became of the call, so it comes at once. */
+const toolRetry = { initialInterval: '100ms', backoffCoefficient: 1.5, maximumInterval: '5s', maximumAttempts: attemptsMax } as const;
+
+export function createCalls(prepared: PreparedAgent): Calls {
+  const common = {
+    heartbeatTimeout: prepared.timing.heartbeatTimeoutMs,
+    startToCloseTimeout: prepared.timing.startToCloseMs,
+    cancellationType: workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+  };
+  const models = workflow.proxyActivities<Pick<AgentActivities, 'callModel'>>({ ...common, retry });
+  const tools = workflow.proxyActivities<Pick<AgentActivities, 'callTool'>>({ ...common, retry: toolRetry });
+  return {
+    model: (input) => models.callModel(input),
+    tool: (input) => tools.callTool({ ...input, prepared }),
+  };
+}
+
+/** The sentence and type of a failure that ends the execution; undefined for a cancellation or a bug, which Temporal shall see. */
+export function fatalFailureOf(error: unknown): { message: string; errorType: FailureType } | undefined {
+  if (!(error instanceof workflow.ActivityFailure)) return undefined;
+  const cause = error.cause;
+  if (cause instanceof workflow.ApplicationFailure) {
+    const [errorType] = cause.details ?? [];
+    return { message: cause.message, errorType: isFailureType(errorType) ? errorType : 'agent' };
+  }
+  if (cause instanceof workflow.TimeoutFailure) {
+    return { message: `The call ${error.activityType} got no answer from any worker in time`, errorType: 'timeout' };
+  }
+  return undefined;
+}
+
+const failureTypes: ReadonlySet<unknown> = new Set<FailureType>([
+  'agent',
+  'authentication',
+  'configuration',
+  'network',
+  'limit',
+  'timeout',
+  'model',
+  'disk_full',
+]);
+const isFailureType = (value: unknown): value is FailureType => failureTypes.has(value);
