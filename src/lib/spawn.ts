@@ -213,13 +213,14 @@ export function readCommandOutput(command: readonly string[]): string | null {
 }
 
 /** Names that a child may get from our environment; everything else (keys, NODE_OPTIONS, LD_PRELOAD) stays with us. */
-const inheritedNames: ReadonlySet<string> = new Set([
-  ...['PATH', 'HOME', 'LANG', 'LANGUAGE', 'TZ', 'TERM', 'USER', 'LOGNAME', 'SHELL', 'TMPDIR'],
-  ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'ALL_PROXY', 'http_proxy', 'https_proxy', 'no_proxy', 'all_proxy'],
-  ...['SSL_CERT_FILE', 'SSL_CERT_DIR'],
-  // Windows programs do not start without these.
-  ...['SystemRoot', 'SYSTEMROOT', 'ComSpec', 'COMSPEC', 'PATHEXT', 'Path', 'TEMP', 'TMP', 'USERPROFILE', 'USERNAME'],
-]);
+const inheritedNames: ReadonlySet<string> = new Set(
+  [
+    'PATH HOME LANG LANGUAGE TZ TERM USER LOGNAME SHELL TMPDIR SSL_CERT_FILE SSL_CERT_DIR',
+    'HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy all_proxy',
+    // Windows programs do not start without these.
+    'SystemRoot SYSTEMROOT ComSpec COMSPEC PATHEXT Path TEMP TMP USERPROFILE USERNAME',
+  ].flatMap((names) => names.split(' ')),
+);
 
 /** The part of our environment that children get: an allow-list. */
 export function baseEnvironment(environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
