@@ -1,0 +1,117 @@
+// Builds the binary: `bun run build [--all | --target NAME] [--slim] [--fast]` → dist/kubiya, or dist/kubiya-<target> for each of several.
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { BunPlugin } from 'bun';
+import { generate, root } from './generate.ts';
+import { hostTarget, type Target, targets } from './targets.ts';
+import { createTemporalPlugin } from './temporal-plugin.ts';
+import { type CompressionLevel, compressionLevels } from './temporal-server.ts';
+
+export interface BuildOptions {
+  readonly target: Target;
+  readonly outfile: string;
+  readonly devServerLevel: CompressionLevel | null;
+  /** Without bytecode and minification: for development, where the build counts and the start does not. */
+  readonly isFast: boolean;
+  /** The program; src/main.ts but in tests of the build itself. */
+  readonly entryPoint?: string;
+}
+
+/** Builds one binary; the file at `outfile` is replaced in one step, so that a running one is not disturbed. */
+export async function build(options: BuildOptions): Promise<void> {
+  const { target, outfile, devServerLevel, isFast } = options;
+  const flavour = target.devServer === null || devServerLevel === null ? 'slim' : String(devServerLevel);
+  const directory = join(root, '.cache/generated', `${target.name}-${flavour}`);
+  await generate({ target, devServerLevel, directory });
+  const temporal = createTemporalPlugin(root);
+  mkdirSync(join(root, 'dist'), { recursive: true });
+  const scratch = mkdtempSync(join(root, 'dist/.build-'));
+  try {
+    // One name whatever the target: the name is part of the binary, and builds are to be reproducible.
+    const compiled = join(scratch, `kubiya${target.suffix}`);
+    const result = await Bun.build({
+      entrypoints: [options.entryPoint ?? join(root, 'src/main.ts'), temporal.threadEntryPoint],
+      root,
+      format: 'esm',
+      splitting: true,
+      minify: !isFast,
+      bytecode: !isFast,
+      sourcemap: 'none',
+      define: { __dirname: '"/$bunfs/root"', __filename: '"/$bunfs/root/module.js"' },
+      plugins: [temporal.plugin, resolveGenerated(directory)],
+      compile: {
+        target: target.bun,
+        outfile: compiled,
+        autoloadDotenv: false,
+        autoloadBunfig: false,
+        autoloadTsconfig: false,
+        autoloadPackageJson: false,
+      },
+    });
+    if (!result.success) throw new Error(result.logs.map(String).join('\n'));
+    temporal.assertApplied();
+    assertNamesNoCheckout(compiled);
+    renameSync(compiled, outfile);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+function resolveGenerated(directory: string): BunPlugin {
+  return {
+    name: 'generated',
+    setup(builder) {
+      builder.onResolve({ filter: /^#generated\// }, ({ path }) => ({
+        path: join(directory, `${path.slice('#generated/'.length)}.js`),
+      }));
+    },
+  };
+}
+
+/** A path of the build machine in the binary is either a leak or a file that will be missing elsewhere. */
+function assertNamesNoCheckout(path: string): void {
+  const binary = readFileSync(path);
+  const names = ['node_modules', 'src', '.cache', 'scripts'];
+  for (const name of names.map((entry) => join(root, entry))) {
+    // Bytecode keeps some strings with two bytes a character.
+    for (const encoding of ['utf8', 'utf16le'] as const) {
+      const at = binary.indexOf(Buffer.from(name, encoding));
+      if (at === -1) continue;
+      const context = binary.toString(encoding, Math.max(0, at - 160), at + 320).replaceAll(/[^\x20-\x7e]+/g, ' ');
+      throw new Error(`the binary names the build machine's ${name}: …${context}…`);
+    }
+  }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      all: { type: 'boolean', default: false },
+      target: { type: 'string' },
+      slim: { type: 'boolean', default: false },
+      fast: { type: 'boolean', default: false },
+    },
+  });
+  const chosen = values.all ? targets : [values.target === undefined ? hostTarget() : targetNamed(values.target)];
+  for (const target of chosen) {
+    const isNamed = values.all || values.target !== undefined;
+    const outfile = join(root, 'dist', `kubiya${isNamed ? `-${target.name}` : ''}${target.suffix}`);
+    const startedAt = performance.now();
+    const level = values.all ? compressionLevels.release : compressionLevels.everyday;
+    await build({ target, outfile, devServerLevel: values.slim ? null : level, isFast: values.fast });
+    const megabytes = (statSync(outfile).size / 1e6).toFixed(1);
+    console.log(
+      `${outfile.slice(root.length + 1)}  ${megabytes} MB  ${((performance.now() - startedAt) / 1000).toFixed(1)} s`,
+    );
+  }
+}
+
+function targetNamed(name: string): Target {
+  const found = targets.find((target) => target.name === name);
+  if (found === undefined)
+    throw new Error(`there is no target ${name}; there is ${targets.map((target) => target.name).join(', ')}`);
+  return found;
+}
+
+if (import.meta.main) await main();

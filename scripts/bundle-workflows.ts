@@ -1,0 +1,55 @@
+// Bundles src/worker/workflows into the one text that the Temporal workflow sandbox loads.
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
+import { Glob } from 'bun';
+import { writeFileAtomic } from '../src/lib/atomic-file.ts';
+
+/** Everything a workflow may import (design.md §2.1), and what decides how it is bundled. */
+const inputPatterns = [
+  'src/worker/workflows/**',
+  'src/agent/**',
+  'src/protocol/**',
+  'src/lib/**',
+  'bun.lock',
+  'scripts/bundle-workflows.ts',
+];
+const requiredWorkflows = ['AgentExecutionWorkflow'];
+
+/** Writes the bundle to a file named for the hash of its inputs, unless it is there, and returns its path. */
+export async function bundleWorkflows(root: string, cacheDirectory: string): Promise<string> {
+  const output = join(cacheDirectory, `workflow-bundle-${hashInputs(root)}.txt`);
+  if (existsSync(output)) return output;
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: join(root, 'src/worker/workflows/index.ts'),
+    logger: new DefaultLogger('WARN', ({ level, message }) => console.error(`${level} ${message}`)),
+    webpackConfigHook: (config) => ({
+      ...config,
+      // Paths from the root: the bundle is the same in every checkout and names no directory of the build machine.
+      context: root,
+      output: {
+        ...config.output,
+        devtoolModuleFilenameTemplate: (info: { absoluteResourcePath: string }) =>
+          relative(root, info.absoluteResourcePath),
+      },
+    }),
+  });
+  for (const name of requiredWorkflows) {
+    if (!new RegExp(`harmony export \\*/\\s+${name}: \\(\\) =>`).test(code))
+      throw new Error(`the workflow bundle does not export ${name}`);
+  }
+  mkdirSync(cacheDirectory, { recursive: true });
+  writeFileAtomic(output, code);
+  return output;
+}
+
+function hashInputs(root: string): string {
+  const hash = createHash('sha256');
+  for (const pattern of inputPatterns) {
+    for (const path of [...new Glob(pattern).scanSync({ cwd: root })].toSorted()) {
+      hash.update(`${path}\0`).update(readFileSync(join(root, path)));
+    }
+  }
+  return hash.digest('hex').slice(0, 16);
+}
