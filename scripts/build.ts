@@ -38,6 +38,7 @@ export async function build(options: BuildOptions): Promise<void> {
       minify: !isFast,
       bytecode: !isFast,
       sourcemap: 'none',
+      // Bun writes the build machine's path in their place; nothing that runs reads files beside its source.
       define: { __dirname: '"/$bunfs/root"', __filename: '"/$bunfs/root/module.js"' },
       plugins: [temporal.plugin, resolveGenerated(directory)],
       compile: {

@@ -1,4 +1,4 @@
-// Makes the Temporal SDK fit into one compiled file: four patches, each of which fails the build when it no longer applies.
+// Makes the Temporal SDK fit into one compiled file: five patches, each of which fails the build when it no longer applies.
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative, sep } from 'node:path';
@@ -16,7 +16,13 @@ interface Patch {
   /** Matches the absolute path of the module that is patched. */
   readonly path: RegExp;
   /** Returns the new text of the module; throws when the old one is not what the patch was written for. */
-  readonly apply: (source: string, path: string) => string;
+  readonly apply: (source: string, place: PatchPlace) => string;
+}
+
+interface PatchPlace {
+  readonly path: string;
+  /** The workflow thread's entry point, from the root of the build. */
+  readonly threadPath: string;
 }
 
 export interface TemporalPlugin {
@@ -32,14 +38,14 @@ export function createTemporalPlugin(root: string): TemporalPlugin {
   for (const name of checkedPackages) assertCheckedVersion(root, name);
   const threadEntryPoint = join(packageDirectory(root, 'worker'), 'lib/workflow/workflow-worker-thread.js');
   if (!existsSync(threadEntryPoint)) throw new Error(`temporal-plugin: there is no ${threadEntryPoint}`);
-  const patches = createPatches(relative(root, threadEntryPoint).split(sep).join('/'));
+  const threadPath = relative(root, threadEntryPoint).split(sep).join('/');
   const applied = new Set<string>();
   const plugin: BunPlugin = {
     name: 'temporal',
     setup(build) {
       for (const patch of patches) {
         build.onLoad({ filter: patch.path }, ({ path }) => {
-          const contents = patch.apply(readFileSync(path, 'utf8'), path);
+          const contents = patch.apply(readFileSync(path, 'utf8'), { path, threadPath });
           applied.add(patch.name);
           return { loader: 'js', contents };
         });
@@ -56,78 +62,88 @@ export function createTemporalPlugin(root: string): TemporalPlugin {
   };
 }
 
-function createPatches(threadPath: string): readonly Patch[] {
-  return [
-    {
-      // The SDK looks for the addon beside itself. `src/worker/native.ts` extracts ours and names it in this variable, which
-      // must be an environment variable: the workflow thread has its own globals.
-      name: 'core-bridge/common.js',
-      path: /@temporalio[\\/]core-bridge[\\/]common\.js$/,
-      apply(source, path) {
-        const index = readFileSync(join(dirname(path), 'index.js'), 'utf8');
-        expectOnce(index, 'const nativeLibPath = getPrebuiltPath();', 'core-bridge/index.js');
-        expectOnce(index, 'require(nativeLibPath)', 'core-bridge/index.js');
-        expectOnce(
-          source,
-          'module.exports = { targets, archAlias, platformMapping, PrebuildError, getPrebuiltPath, getPrebuiltTargetName };',
-          this.name,
-        );
-        return `exports.getPrebuiltPath = () => {
+const patches: readonly Patch[] = [
+  {
+    // The SDK looks for the addon beside itself. `src/worker/native.ts` extracts ours and names it in this variable, which
+    // must be an environment variable: the workflow thread has its own globals.
+    name: 'core-bridge/common.js',
+    path: /@temporalio[\\/]core-bridge[\\/]common\.js$/,
+    apply(source, { path }) {
+      const index = readFileSync(join(dirname(path), 'index.js'), 'utf8');
+      expectOnce(index, 'const nativeLibPath = getPrebuiltPath();', 'core-bridge/index.js');
+      expectOnce(index, 'require(nativeLibPath)', 'core-bridge/index.js');
+      expectOnce(
+        source,
+        'module.exports = { targets, archAlias, platformMapping, PrebuildError, getPrebuiltPath, getPrebuiltTargetName };',
+        this.name,
+      );
+      return `exports.getPrebuiltPath = () => {
   const path = process.env.KUBIYA_INTERNAL_CORE_BRIDGE;
   if (!path) throw new Error('prepareNativeAddon() must run before the Temporal worker is imported');
   return path;
 };\n`;
-      },
     },
-    {
-      // The thread is the second entry point of the binary; an absolute path cannot be taken over by a file beside the binary.
-      name: 'worker/threaded-vm.js',
-      path: /@temporalio[\\/]worker[\\/]lib[\\/]workflow[\\/]threaded-vm\.js$/,
-      apply(source) {
-        const call = "require.resolve('./workflow-worker-thread')";
-        expectOnce(source, call, this.name);
-        return source.replace(call, () => `(${embeddedRoot} + ${JSON.stringify(threadPath)})`);
-      },
+  },
+  {
+    // The thread is the second entry point of the binary; an absolute path cannot be taken over by a file beside the binary.
+    name: 'worker/threaded-vm.js',
+    path: /@temporalio[\\/]worker[\\/]lib[\\/]workflow[\\/]threaded-vm\.js$/,
+    apply(source, { threadPath }) {
+      const call = "require.resolve('./workflow-worker-thread')";
+      expectOnce(source, call, this.name);
+      return source.replace(call, () => `(${embeddedRoot} + ${JSON.stringify(threadPath)})`);
     },
-    {
-      // Workflows are bundled at build time: webpack, swc and their loaders stay out of the binary.
-      name: 'worker/bundler.js',
-      path: /@temporalio[\\/]worker[\\/]lib[\\/]workflow[\\/]bundler\.js$/,
-      apply(source, path) {
-        expectOnce(
-          source,
-          "exports.defaultWorkflowInterceptorModules = [require.resolve('../workflow-log-interceptor')];",
-          this.name,
-        );
-        expectOnce(source, '\nclass WorkflowCodeBundler {', this.name);
-        expectOnce(source, '\nasync function bundleWorkflowCode(', this.name);
-        const worker = readFileSync(join(dirname(path), '../worker.js'), 'utf8');
-        const used = [...new Set([...worker.matchAll(/bundler_1\.(\w+)/g)].map((match) => match[1]))].toSorted().join();
-        if (used !== 'WorkflowCodeBundler,defaultWorkflowInterceptorModules') {
-          throw new Error(`temporal-plugin: worker.js uses other names of bundler.js than it did: ${used}`);
-        }
-        return `const refuse = () => { throw new Error('workflows are bundled at build time: pass workflowBundle'); };
+  },
+  {
+    // Workflows are bundled at build time: webpack, swc and their loaders stay out of the binary.
+    name: 'worker/bundler.js',
+    path: /@temporalio[\\/]worker[\\/]lib[\\/]workflow[\\/]bundler\.js$/,
+    apply(source, { path }) {
+      expectOnce(
+        source,
+        "exports.defaultWorkflowInterceptorModules = [require.resolve('../workflow-log-interceptor')];",
+        this.name,
+      );
+      expectOnce(source, '\nclass WorkflowCodeBundler {', this.name);
+      expectOnce(source, '\nasync function bundleWorkflowCode(', this.name);
+      const worker = readFileSync(join(dirname(path), '../worker.js'), 'utf8');
+      const used = [...new Set([...worker.matchAll(/bundler_1\.(\w+)/g)].map((match) => match[1] ?? ''))]
+        .toSorted()
+        .join();
+      if (used !== 'WorkflowCodeBundler,defaultWorkflowInterceptorModules') {
+        throw new Error(`temporal-plugin: worker.js uses other names of bundler.js than it did: ${used}`);
+      }
+      return `const refuse = () => { throw new Error('workflows are bundled at build time: pass workflowBundle'); };
 exports.defaultWorkflowInterceptorModules = ['workflow-log-interceptor'];
 exports.bundleWorkflowCode = refuse;
 exports.WorkflowCodeBundler = class { constructor() { refuse(); } };\n`;
-      },
     },
-    {
-      // It reads mappings.wasm beside itself, which exists on the build machine only.
-      name: 'source-map/read-wasm.js',
-      path: /node_modules[\\/]source-map[\\/]lib[\\/]read-wasm\.js$/,
-      apply(source, path) {
-        expectOnce(source, 'path.join(__dirname, "mappings.wasm")', this.name);
-        const wasm = readFileSync(join(dirname(path), 'mappings.wasm')).toString('base64');
-        return `module.exports = async () => {
+  },
+  {
+    // It reads mappings.wasm beside itself, which exists on the build machine only.
+    name: 'source-map/read-wasm.js',
+    path: /node_modules[\\/]source-map[\\/]lib[\\/]read-wasm\.js$/,
+    apply(source, { path }) {
+      expectOnce(source, 'path.join(__dirname, "mappings.wasm")', this.name);
+      const wasm = readFileSync(join(dirname(path), 'mappings.wasm')).toString('base64');
+      return `module.exports = async () => {
   const bytes = Buffer.from('${wasm}', 'base64');
   return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
 };
 module.exports.initialize = () => {};\n`;
-      },
     },
-  ];
-}
+  },
+  {
+    // A debugger's helper that starts a thread and interceptors by the paths they have on the build machine.
+    name: 'worker/debug-replayer.js',
+    path: /@temporalio[\\/]worker[\\/]lib[\\/]debug-replayer[\\/]index\.js$/,
+    apply(source, { path }) {
+      expectOnce(source, 'exports.startDebugReplayer = startDebugReplayer;', this.name);
+      expectOnce(readFileSync(join(dirname(path), '../index.js'), 'utf8'), 'debug_replayer_1.', 'worker/index.js');
+      return "exports.startDebugReplayer = () => { throw new Error('the debug replayer is not part of this build'); };\n";
+    },
+  },
+];
 
 function expectOnce(source: string, text: string, file: string): void {
   const count = source.split(text).length - 1;

@@ -108,7 +108,7 @@ async function fetchWithUv(build: DevServerBuild, directory: string): Promise<st
 /** `site` is a parameter so that a test can serve the archive. */
 export async function fetchFromVendor(site: string, build: DevServerBuild, directory: string): Promise<string> {
   const query = new URLSearchParams({ platform: build.vendorPlatform, arch: build.vendorArchitecture });
-  const url = `${site}/cli/archive/v${devServerVersion}?${query}`;
+  const url = `${site}/cli/archive/v${devServerVersion}?${query.toString()}`;
   const response = await fetch(url, { signal: AbortSignal.timeout(downloadLimitMs) });
   if (!response.ok) throw new Error(`${url} answered ${response.status}`);
   await new Bun.Archive(await response.blob()).extract(directory);

@@ -28,7 +28,7 @@ export interface ExtractRequest {
   readonly sha256: string;
   readonly bytes: number;
   /** Opens the content; called only when the file is missing or wrong. */
-  readonly open: () => AsyncIterable<Uint8Array>;
+  readonly open: () => Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
   /** Hash the file even if it is unchanged since it was last verified. */
   readonly mustVerify: boolean;
 }
@@ -85,7 +85,7 @@ async function extract(path: string, request: ExtractRequest): Promise<void> {
   }
 }
 
-async function writeSynced(path: string, content: AsyncIterable<Uint8Array>, hash: Hash): Promise<number> {
+async function writeSynced(path: string, content: ReturnType<ExtractRequest['open']>, hash: Hash): Promise<number> {
   const file = await open(path, 'wx', 0o700);
   try {
     let bytes = 0;
@@ -186,8 +186,6 @@ function cacheProblem(error: unknown): string | undefined {
     case 'ENOTDIR':
     case 'EEXIST':
       return 'cannot be created: a file is in the way';
-    case 'ENOENT':
-      return 'cannot be created';
     case 'EIO':
       return 'cannot be read or written: the disk reports an error';
     default:

@@ -1,5 +1,5 @@
 // Hands the Temporal SDK its native addon from a cache that we check, before anything imports `@temporalio/worker`.
-import { createReadStream } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { nativeAddon } from '#generated/native-addon';
 import { extractAsset } from '../lib/extract-asset.ts';
@@ -25,7 +25,8 @@ export async function prepareNativeAddon(cacheDirectory: string, options: Native
     suffix: '.node',
     sha256: nativeAddon.sha256,
     bytes: nativeAddon.bytes,
-    open: () => createReadStream(nativeAddon.path),
+    // Of node:fs only this reads a file inside a binary.
+    open: () => [readFileSync(nativeAddon.path)],
     mustVerify: options.mustVerify ?? false,
   });
   process.env[addonVariable] = path;
