@@ -1,5 +1,9 @@
 // Runs Temporal's dev server as our child: free port, readiness, restart on the same port when it dies.
-import type { Spawner } from '../lib/spawn.ts';
+import { connect, createServer } from 'node:net';
+import type { Readable } from 'node:stream';
+import { KubiyaError, messageOf } from '../errors.ts';
+import { backoffDelayMs, sleep } from '../lib/backoff.ts';
+import { StartError, type ChildHandle, type Spawner } from '../lib/spawn.ts';
 import type { Log } from '../telemetry/log.ts';
 
 export interface DevServerOptions {
@@ -32,5 +36,225 @@ export interface DevServer {
   stop(): Promise<void>;
 }
 
+/** Someone else can take a port between our look and the server's bind; three in a row means something else is wrong. */
+const portAttemptsMax = 3;
+/** Cold and on a loaded machine it took 2 s (temporal.md §1.2); a first start from a slow disk reads 156 MB. */
+const readyTimeoutMs = 30_000;
+/** temporal.md §1.2: probe with TCP, because a gRPC dial before the port is open backs off for a second. */
+const tcpProbeIntervalMs = 5;
+const namespaceProbeIntervalMs = 20;
+/** SIGTERM took 1.1–3.3 s (temporal.md §1.2). */
+const stopGraceMs = 8_000;
+const stderrBytesMax = 8 * 1024;
+const restartBackoff = { firstMs: 200, mostMs: 5_000 };
+/** With the backoff above this is about half a minute of failed restarts in a row. */
+const restartAttemptsMax = 10;
+
+/** The default values brake every hop to 50 ms and every continue-as-new to 1 s (temporal.md §1.4). */
+const dynamicConfiguration: readonly string[] = [
+  'history.transferProcessorMaxPollRPS=2000',
+  'history.timerProcessorMaxPollRPS=2000',
+  'history.visibilityProcessorMaxPollRPS=2000',
+  'history.timerProcessorMaxTimeShift="1ms"',
+  'history.workflowIdReuseMinimalInterval="0s"',
+];
+
 /** Resolves when the server answers. Throws a KubiyaError with the end of its stderr when it does not come up. */
-export declare function startDevServer(options: DevServerOptions): Promise<DevServer>;
+export async function startDevServer(options: DevServerOptions): Promise<DevServer> {
+  const host = options.host ?? '127.0.0.1';
+  for (let attempt = 1; ; attempt += 1) {
+    const port = await choosePort(options, host, attempt);
+    const run = await launch(options, host, port);
+    const failure = await ready(run, options);
+    if (failure === null) return supervise(run, options);
+    await stopRun(run, options);
+    options.signal?.throwIfAborted();
+    // The port was free when it was chosen, so whoever holds it now came between.
+    const wasPortLost = !(await isPortFree(host, port));
+    if (wasPortLost && options.isPortExplicit !== true && attempt < portAttemptsMax) continue;
+    throw startFailure(wasPortLost ? `port ${port} is taken` : failure);
+  }
+}
+
+interface Run {
+  readonly child: ChildHandle;
+  readonly host: string;
+  readonly port: number;
+  readonly address: string;
+  readonly stderrTail: () => string;
+}
+
+async function choosePort(options: DevServerOptions, host: string, attempt: number): Promise<number> {
+  if (options.port === 0 || attempt > 1) return freePort(host);
+  if (await isPortFree(host, options.port)) return options.port;
+  if (options.isPortExplicit !== true) return freePort(host);
+  throw new KubiyaError(`Port ${options.port} for Temporal is taken`, {
+    kind: 'configuration',
+    code: 'port_taken',
+    hint: 'choose another port, or none to take the next free one',
+  });
+}
+
+async function launch(options: DevServerOptions, host: string, port: number): Promise<Run> {
+  const { databaseFile } = options;
+  const command = [
+    options.executable,
+    ...['server', 'start-dev', '--headless', '--log-level', 'never'],
+    ...['--ip', host, '--port', String(port)],
+    ...dynamicConfiguration.flatMap((value) => ['--dynamic-config-value', value]),
+    ...(databaseFile === undefined ? [] : ['--db-filename', databaseFile]),
+  ];
+  try {
+    const child = await options.spawner.start({
+      command,
+      cwd: options.directory,
+      environment: options.environment,
+      stderr: 'pipe',
+    });
+    const isWildcard = host === '0.0.0.0' || host === '::';
+    const address = `${isWildcard ? '127.0.0.1' : host}:${port}`;
+    return { child, host, port, address, stderrTail: tailOf(child.stderr) };
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    throw startFailure(messageOf(error), error);
+  }
+}
+
+/** Null when the server answers, else why it does not. */
+async function ready(run: Run, options: DevServerOptions): Promise<string | null> {
+  const waiting = new AbortController();
+  const signals = [waiting.signal, AbortSignal.timeout(readyTimeoutMs)];
+  const signal = AbortSignal.any(options.signal === undefined ? signals : [...signals, options.signal]);
+  const ended = run.child.exited.then(({ code, signal: name }) => {
+    return `it ended with ${name ?? `exit code ${code ?? 'unknown'}`}${quoted(run.stderrTail())}`;
+  });
+  try {
+    return await Promise.race([answers(run, options, signal), ended]);
+  } finally {
+    waiting.abort();
+  }
+}
+
+async function answers(run: Run, options: DevServerOptions, signal: AbortSignal): Promise<string | null> {
+  let lastError = 'its port did not open';
+  try {
+    while (!(await accepts(run.address))) await sleep(tcpProbeIntervalMs, signal);
+    for (;;) {
+      try {
+        await options.probe(run.address);
+        return null;
+      } catch (error) {
+        lastError = messageOf(error);
+      }
+      await sleep(namespaceProbeIntervalMs, signal);
+    }
+  } catch {
+    return `it was not ready: ${lastError}${quoted(run.stderrTail())}`;
+  }
+}
+
+function supervise(first: Run, options: DevServerOptions): DevServer {
+  let current = first;
+  const stopping = new AbortController();
+  const watch = async (): Promise<string | null> => {
+    for (;;) {
+      await current.child.exited;
+      if (stopping.signal.aborted) return null;
+      options.log.warn('The Temporal dev server ended and is started again', {
+        stderr: current.stderrTail() || undefined,
+      });
+      const failure = await restart();
+      if (failure !== null || stopping.signal.aborted) return failure;
+    }
+  };
+  const restart = async (): Promise<string | null> => {
+    let failure = '';
+    for (let attempt = 1; attempt <= restartAttemptsMax && !stopping.signal.aborted; attempt += 1) {
+      try {
+        current = await launch(options, first.host, first.port);
+        if (stopping.signal.aborted) break;
+        const notReady = await ready(current, { ...options, signal: stopping.signal });
+        if (notReady === null) {
+          options.log.info('The Temporal dev server is back', { address: first.address });
+          return null;
+        }
+        failure = notReady;
+        await stopRun(current, options);
+      } catch (error) {
+        failure = messageOf(error);
+      }
+      await sleep(backoffDelayMs(attempt, restartBackoff), stopping.signal).catch(() => undefined);
+    }
+    if (stopping.signal.aborted) return null;
+    options.log.error('The Temporal dev server cannot be started again', { reason: failure });
+    return failure;
+  };
+  const exited = watch().then((reason) => ({ reason }));
+  return {
+    address: first.address,
+    exited,
+    stop: async () => {
+      stopping.abort();
+      await stopRun(current, options);
+      await exited;
+      // A restart that was under way may have launched another child in between.
+      await stopRun(current, options);
+    },
+  };
+}
+
+async function stopRun({ child }: Run, options: DevServerOptions): Promise<void> {
+  if (options.databaseFile === undefined) child.signalGroup('SIGKILL');
+  await child.stop({ graceMs: stopGraceMs });
+}
+
+function startFailure(reason: string, cause?: unknown): KubiyaError {
+  return new KubiyaError(`The Temporal dev server did not start: ${reason}`, {
+    kind: 'configuration',
+    code: 'temporal_dev_server_failed',
+    hint: 'free the port or the disk it names, or use your own Temporal with --temporal-address',
+    cause,
+  });
+}
+
+function tailOf(stream: Readable | null): () => string {
+  let tail = Buffer.alloc(0);
+  stream?.on('data', (chunk: Buffer) => {
+    tail = Buffer.concat([tail, chunk]).subarray(-stderrBytesMax);
+  });
+  return () => tail.toString('utf8').trim();
+}
+
+function quoted(text: string): string {
+  return text === '' ? '' : `: ${text}`;
+}
+
+function accepts(address: string): Promise<boolean> {
+  const separator = address.lastIndexOf(':');
+  return new Promise((resolve) => {
+    const socket = connect({ host: address.slice(0, separator), port: Number(address.slice(separator + 1)) });
+    const end = (isOpen: boolean): void => {
+      socket.destroy();
+      resolve(isOpen);
+    };
+    socket.once('connect', () => end(true)).once('error', () => end(false));
+  });
+}
+
+/** A port that nobody listens on right now; someone may take it before it is used. */
+export function freePort(host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen({ host, port: 0 }, () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
+
+export function isPortFree(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer().once('error', () => resolve(false));
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}

@@ -1,4 +1,24 @@
-// The only door to Temporal's client: connects, starts, signals, cancels and describes executions, and translates its errors.
+// The only door to Temporal's client: starts, signals, cancels and describes executions, and translates its errors.
+import {
+  Client,
+  Connection,
+  isGrpcServiceError,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+  type ConnectionOptions,
+  type WorkflowHandle,
+} from '@temporalio/client';
+import * as v from 'valibot';
+import { messageOf } from '../errors.ts';
+import { createPayloadSignatureCodec } from '../lib/payload-signature.ts';
+import {
+  agentWorkflowId,
+  agentWorkflowType,
+  executionStatuses,
+  type AgentExecutionInput,
+  type ExecutionStatus,
+} from '../protocol/workflow.ts';
 
 export interface TemporalTarget {
   /** `host:port`. */
@@ -7,7 +27,7 @@ export interface TemporalTarget {
   readonly apiKey?: string | undefined;
   /** True, or PEM texts; an API key alone implies TLS. */
   readonly tls?: boolean | TemporalTls | undefined;
-  /** A dev server on this machine: short workflow-task timeout, fast reconnects. */
+  /** A dev server on this machine: short workflow-task timeout. */
   readonly isLocal: boolean;
 }
 
@@ -18,5 +38,194 @@ export interface TemporalTls {
   readonly clientKey?: string | undefined;
 }
 
+/**
+ * `unavailable`: nobody answered in time, so the same call may succeed later. `not_found`: there is no such open workflow.
+ * `refused`: Temporal answered no (credentials, namespace, size), and will again.
+ */
+export type TemporalErrorKind = 'unavailable' | 'not_found' | 'refused';
+
+/** A failure of Temporal that callers handle; the message is one sentence. */
+export class TemporalError extends Error {
+  override readonly name = 'TemporalError';
+  readonly kind: TemporalErrorKind;
+
+  constructor(kind: TemporalErrorKind, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.kind = kind;
+  }
+}
+
+/** What Temporal knows of an execution's workflow. */
+export type WorkflowState =
+  | { readonly kind: 'open' }
+  | { readonly kind: 'missing' }
+  | {
+      readonly kind: 'closed';
+      readonly status: ExecutionStatus;
+      readonly response?: string | undefined;
+      readonly error?: string | undefined;
+      readonly usage?: Record<string, unknown> | undefined;
+    };
+
+/** Every method rejects with a TemporalError and nothing else. */
+export interface Temporal {
+  /** Starting an execution twice is the same as once, also after it has ended. */
+  start(input: AgentExecutionInput, taskQueue: string): Promise<void>;
+  signal(executionId: string, name: string, payload: unknown): Promise<void>;
+  cancel(executionId: string): Promise<void>;
+  terminate(executionId: string, reason: string): Promise<void>;
+  describe(executionId: string): Promise<WorkflowState>;
+  close(): Promise<void>;
+}
+
+/** A request waits this long for Temporal, which rides out a restart of the dev server (0.2–0.4 s, temporal.md §1.2). */
+const callTimeoutMs = 4_000;
+/** A worker killed while it holds a workflow task costs this; the default of 10 s does too (temporal.md §2.5). */
+const localWorkflowTaskTimeout = '3s';
+/** grpc-js would back off up to 2 minutes, and a server that is back must be noticed within a second. */
+const reconnectBackoffMsMax = 1_000;
+
+/** Does not connect: the first call does, and every later one when the connection was lost. */
+export function createTemporal(target: TemporalTarget, signingKey: Uint8Array): Temporal {
+  const connection = Connection.lazy(connectionOptions(target));
+  const client = new Client({
+    connection,
+    namespace: target.namespace,
+    dataConverter: { payloadCodecs: [createPayloadSignatureCodec(signingKey)] },
+  });
+  const call = async <T>(run: () => Promise<T>): Promise<T> => {
+    try {
+      return await connection.withDeadline(Date.now() + callTimeoutMs, run);
+    } catch (error) {
+      throw translate(error, target);
+    }
+  };
+  const handleOf = (executionId: string): WorkflowHandle => client.workflow.getHandle(agentWorkflowId(executionId));
+  return {
+    start: (input, taskQueue) =>
+      call(async () => {
+        try {
+          await client.workflow.start(agentWorkflowType, {
+            workflowId: agentWorkflowId(input.execution_id),
+            workflowIdReusePolicy: 'REJECT_DUPLICATE',
+            taskQueue,
+            args: [input],
+            ...(target.isLocal ? { workflowTaskTimeout: localWorkflowTaskTimeout } : {}),
+          });
+        } catch (error) {
+          if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+        }
+      }),
+    signal: (executionId, name, payload) => call(() => handleOf(executionId).signal(name, payload)),
+    cancel: (executionId) => call(async () => void (await handleOf(executionId).cancel())),
+    terminate: (executionId, reason) => call(async () => void (await handleOf(executionId).terminate(reason))),
+    describe: (executionId) => call(() => describe(handleOf(executionId))),
+    close: () => connection.close(),
+  };
+}
+
 /** Resolves when the namespace answers; rejects otherwise. Tried again by `startDevServer` until it does. */
-export declare function probeTemporal(target: TemporalTarget): Promise<void>;
+export async function probeTemporal(target: TemporalTarget): Promise<void> {
+  const connection = Connection.lazy(connectionOptions(target));
+  try {
+    await connection.withDeadline(Date.now() + callTimeoutMs, () =>
+      connection.workflowService.describeNamespace({ namespace: target.namespace }),
+    );
+  } catch (error) {
+    throw translate(error, target);
+  } finally {
+    await connection.close();
+  }
+}
+
+function connectionOptions(target: TemporalTarget): ConnectionOptions {
+  const { address, apiKey } = target;
+  return {
+    address,
+    tls: tlsOptions(target.tls ?? (apiKey !== undefined && apiKey !== '')),
+    ...(apiKey === undefined || apiKey === '' ? {} : { apiKey }),
+    channelArgs: {
+      'grpc.initial_reconnect_backoff_ms': 100,
+      'grpc.max_reconnect_backoff_ms': reconnectBackoffMsMax,
+      // A channel of its own: grpc-js shares the backoff of a failed address between connections (temporal.md §1.2).
+      'grpc.use_local_subchannel_pool': 1,
+    },
+  };
+}
+
+function tlsOptions(tls: boolean | TemporalTls): NonNullable<ConnectionOptions['tls']> {
+  if (typeof tls === 'boolean') return tls;
+  const { serverName, serverRootCa, clientCertificate, clientKey } = tls;
+  return {
+    ...(serverName === undefined ? {} : { serverNameOverride: serverName }),
+    ...(serverRootCa === undefined ? {} : { serverRootCACertificate: Buffer.from(serverRootCa) }),
+    ...(clientCertificate === undefined || clientKey === undefined
+      ? {}
+      : { clientCertPair: { crt: Buffer.from(clientCertificate), key: Buffer.from(clientKey) } }),
+  };
+}
+
+const resultSchema = v.object({
+  status: v.picklist(executionStatuses),
+  response: v.nullish(v.string()),
+  error: v.nullish(v.string()),
+  usage: v.nullish(v.record(v.string(), v.unknown())),
+});
+
+async function describe(handle: WorkflowHandle): Promise<WorkflowState> {
+  let status: string;
+  try {
+    ({ name: status } = (await handle.describe()).status);
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return { kind: 'missing' };
+    throw error;
+  }
+  switch (status) {
+    case 'COMPLETED': {
+      const result = v.safeParse(resultSchema, await handle.result());
+      if (!result.success) return { kind: 'closed', status: 'completed' };
+      const { status: outcome, response, error, usage } = result.output;
+      return {
+        kind: 'closed',
+        status: outcome,
+        response: response ?? undefined,
+        error: error ?? undefined,
+        usage: usage ?? undefined,
+      };
+    }
+    case 'FAILED':
+      return { kind: 'closed', status: 'failed', error: await failureOf(handle) };
+    case 'CANCELLED':
+      return { kind: 'closed', status: 'cancelled' };
+    case 'TERMINATED':
+      return { kind: 'closed', status: 'terminated', error: 'The workflow was terminated' };
+    case 'TIMED_OUT':
+      return { kind: 'closed', status: 'failed', error: 'The workflow ran out of time' };
+    default:
+      return { kind: 'open' };
+  }
+}
+
+async function failureOf(handle: WorkflowHandle): Promise<string> {
+  try {
+    await handle.result();
+  } catch (error) {
+    if (error instanceof WorkflowFailedError) return `The workflow failed: ${messageOf(error.cause)}`;
+    throw error;
+  }
+  return 'The workflow failed';
+}
+
+/** gRPC status codes that mean "nobody answered"; CANCELLED and UNKNOWN come from a connection that was cut. */
+const unavailableCodes: ReadonlySet<number> = new Set([1, 2, 4, 8, 14]);
+
+function translate(error: unknown, target: TemporalTarget): TemporalError {
+  if (error instanceof WorkflowNotFoundError) return new TemporalError('not_found', 'The workflow is not open', error);
+  const cause = error instanceof Error && isGrpcServiceError(error.cause) ? error.cause : error;
+  if (!isGrpcServiceError(cause)) {
+    return new TemporalError('refused', `Temporal at ${target.address} refused: ${messageOf(error)}`, error);
+  }
+  return unavailableCodes.has(cause.code)
+    ? new TemporalError('unavailable', `Temporal at ${target.address} does not answer`, error)
+    : new TemporalError('refused', `Temporal at ${target.address} refused: ${cause.details}`, error);
+}
