@@ -1,0 +1,255 @@
+// The dialect of Anthropic's messages API.
+import type { FinishReason, ModelMessage, ModelRequest, ThinkingBlock, ToolCall, Usage } from '../../protocol/model.ts';
+import type { DecoderOptions, DecoderStep, Dialect, JsonObject, ModelEndpoint, StreamDecoder } from '../endpoint.ts';
+import type { SseEvent } from '../sse.ts';
+import { argumentsObject, createCallIds, isJsonObject, numberOf, parseJson, textOf } from '../transcript.ts';
+
+/** The API wants a maximum; this is the largest that every model since Claude 3.5 accepts. */
+export const anthropicOutputTokensDefault = 8_192;
+const apiVersion = '2023-06-01';
+/** A cache entry of five minutes, which every turn of a running agent renews. */
+const cacheControl = { cache_control: { type: 'ephemeral' } };
+
+export const anthropicDialect: Dialect = {
+  path: '/v1/messages',
+  headers: (key) => ({ 'anthropic-version': apiVersion, ...(key === undefined ? {} : { 'x-api-key': key }) }),
+  encode,
+  createDecoder,
+  splitDocument,
+};
+
+function encode(request: ModelRequest, endpoint: ModelEndpoint): JsonObject {
+  return {
+    model: endpoint.wireModel,
+    max_tokens: request.maxOutputTokens ?? anthropicOutputTokensDefault,
+    stream: true,
+    ...(request.systemPrompt === '' ? {} : { system: [{ type: 'text', text: request.systemPrompt, ...cacheControl }] }),
+    messages: encodeMessages(request.messages),
+    ...(request.tools.length === 0 ? {} : { tools: request.tools.map(encodeTool) }),
+    ...(request.temperature === undefined ? {} : { temperature: request.temperature }),
+    ...(request.topP === undefined ? {} : { top_p: request.topP }),
+    ...(request.stop === undefined || request.stop.length === 0 ? {} : { stop_sequences: request.stop }),
+  };
+}
+
+function encodeTool(tool: ModelRequest['tools'][number]): JsonObject {
+  return { name: tool.name, description: tool.description, input_schema: tool.inputSchema };
+}
+
+interface WireMessage {
+  readonly role: 'user' | 'assistant';
+  readonly content: JsonObject[];
+}
+
+/** Messages with alternating roles, as the API wants them: neighbours of one role become one message of several blocks. */
+function encodeMessages(messages: readonly ModelMessage[]): WireMessage[] {
+  const wire: WireMessage[] = [];
+  for (const message of messages) {
+    const role = message.role === 'assistant' ? 'assistant' : 'user';
+    const content = encodeBlocks(message);
+    const last = wire.at(-1);
+    if (last?.role === role) last.content.push(...content);
+    else if (content.length > 0) wire.push({ role, content });
+  }
+  const lastBlock = wire.at(-1)?.content.at(-1);
+  // Thinking cannot carry the mark, and is never last in a transcript that waits for an answer.
+  if (lastBlock !== undefined) Object.assign(lastBlock, cacheControl);
+  return wire;
+}
+
+/** The API refuses text without a visible character, and ids with other characters than these. */
+function encodeBlocks(message: ModelMessage): JsonObject[] {
+  switch (message.role) {
+    case 'user':
+      return [{ type: 'text', text: message.content.trim() === '' ? '(no text)' : message.content }];
+    case 'tool': {
+      const content = message.content.trim() === '' ? {} : { content: message.content };
+      const error = message.isError ? { is_error: true } : {};
+      return [{ type: 'tool_result', tool_use_id: wireId(message.toolCallId), ...content, ...error }];
+    }
+    case 'assistant':
+      return [
+        ...(message.thinking ?? []).flatMap(encodeThinking),
+        ...(message.content.trim() === '' ? [] : [{ type: 'text', text: message.content }]),
+        ...message.toolCalls.map((call) => ({
+          type: 'tool_use',
+          id: wireId(call.id),
+          name: call.name,
+          input: argumentsObject(call.arguments),
+        })),
+      ];
+  }
+}
+
+/** Only what Anthropic signed may come back to it. */
+function encodeThinking(block: ThinkingBlock): JsonObject[] {
+  if (block.redacted !== undefined) return [{ type: 'redacted_thinking', data: block.redacted }];
+  return block.signature === undefined ? [] : [{ type: 'thinking', thinking: block.text, signature: block.signature }];
+}
+
+function wireId(id: string): string {
+  return id.replace(/[^\w-]/g, '_');
+}
+
+/** A content block while its pieces arrive. */
+interface OpenBlock {
+  readonly type: string;
+  readonly id: string;
+  readonly name: string;
+  /** Text, thinking, or the JSON of a call's input. */
+  text: string;
+  signature: string;
+  readonly redacted: string;
+}
+
+function createDecoder(options: DecoderOptions): StreamDecoder {
+  const blocks = new Map<number, OpenBlock>();
+  let usage: JsonObject = {};
+  let stopReason: string | undefined;
+  let model: string | undefined;
+  let isStopped = false;
+
+  function startBlock(index: number, start: JsonObject): void {
+    const block: OpenBlock = {
+      type: textOf(start['type']),
+      id: textOf(start['id']),
+      name: textOf(start['name']),
+      text: '',
+      signature: textOf(start['signature']),
+      redacted: textOf(start['data']),
+    };
+    blocks.set(index, block);
+    if (block.type === 'text') takePiece(block, textOf(start['text']));
+    else if (block.type === 'thinking') takePiece(block, textOf(start['thinking']));
+    // A block begins with an empty input; a server that has the whole call at once puts it there.
+    else if (isJsonObject(start['input']) && Object.keys(start['input']).length > 0)
+      block.text = JSON.stringify(start['input']);
+  }
+
+  function takePiece(block: OpenBlock, text: string): void {
+    if (text === '') return;
+    block.text += text;
+    if (block.type === 'text' || block.type === 'thinking') options.onDelta({ type: block.type, text });
+  }
+
+  function takeDelta(block: OpenBlock, delta: JsonObject): void {
+    switch (delta['type']) {
+      case 'text_delta':
+        return takePiece(block, textOf(delta['text']));
+      case 'thinking_delta':
+        return takePiece(block, textOf(delta['thinking']));
+      case 'input_json_delta':
+        return takePiece(block, textOf(delta['partial_json']));
+      case 'signature_delta':
+        block.signature += textOf(delta['signature']);
+    }
+  }
+
+  function push({ data }: SseEvent): DecoderStep {
+    const body = parseJson(data);
+    if (!isJsonObject(body)) return { type: 'garbage', detail: 'an event that is not JSON' };
+    const index = numberOf(body['index']);
+    switch (body['type']) {
+      case 'error':
+        return { type: 'error', body };
+      case 'message_start': {
+        const message = isJsonObject(body['message']) ? body['message'] : {};
+        model = textOf(message['model']) || undefined;
+        if (isJsonObject(message['usage'])) usage = message['usage'];
+        return { type: 'more' };
+      }
+      case 'content_block_start':
+        if (isJsonObject(body['content_block'])) startBlock(index, body['content_block']);
+        return { type: 'more' };
+      case 'content_block_delta': {
+        const block = blocks.get(index);
+        if (block === undefined) return { type: 'garbage', detail: 'a piece of a block that it had not begun' };
+        if (isJsonObject(body['delta'])) takeDelta(block, body['delta']);
+        return { type: 'more' };
+      }
+      case 'message_delta':
+        if (isJsonObject(body['delta'])) stopReason = textOf(body['delta']['stop_reason']) || stopReason;
+        // Counts are totals, and those that stand here are the later ones.
+        if (isJsonObject(body['usage'])) usage = { ...usage, ...withoutNulls(body['usage']) };
+        return { type: 'more' };
+      case 'message_stop':
+        isStopped = true;
+        return { type: 'end' };
+      default:
+        // `ping`, `content_block_stop` and what the API adds later.
+        return { type: 'more' };
+    }
+  }
+
+  return {
+    push,
+    finish() {
+      if (!isStopped) return undefined;
+      const idFor = createCallIds(options.messages);
+      const all = [...blocks.values()];
+      const toolCalls = all
+        .filter((block) => block.type === 'tool_use')
+        .map((block): ToolCall => ({
+          id: idFor(block.id),
+          name: block.name,
+          arguments: block.text === '' ? '{}' : block.text,
+        }));
+      return {
+        content: all.map((block) => (block.type === 'text' ? block.text : '')).join(''),
+        toolCalls,
+        thinking: all.flatMap(readThinking),
+        finishReason: readStopReason(stopReason, toolCalls.length),
+        usage: readUsage(usage),
+        model,
+      };
+    },
+  };
+}
+
+function readThinking(block: OpenBlock): ThinkingBlock[] {
+  if (block.type === 'redacted_thinking') return [{ text: '', redacted: block.redacted }];
+  if (block.type !== 'thinking') return [];
+  return [{ text: block.text, ...(block.signature === '' ? {} : { signature: block.signature }) }];
+}
+
+function readStopReason(reason: string | undefined, callCount: number): FinishReason {
+  switch (reason) {
+    case 'max_tokens':
+    case 'model_context_window_exceeded':
+      return 'length';
+    case 'refusal':
+      return 'content_filter';
+    default:
+      return callCount > 0 ? 'tool_calls' : 'stop';
+  }
+}
+
+/** Anthropic counts the cached tokens beside the input; ours are part of it. */
+function readUsage(usage: JsonObject): Usage {
+  const cacheReadTokens = numberOf(usage['cache_read_input_tokens']);
+  const cacheWriteTokens = numberOf(usage['cache_creation_input_tokens']);
+  return {
+    inputTokens: numberOf(usage['input_tokens']) + cacheReadTokens + cacheWriteTokens,
+    outputTokens: numberOf(usage['output_tokens']),
+    cacheReadTokens,
+    cacheWriteTokens,
+  };
+}
+
+function withoutNulls(value: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== null));
+}
+
+function splitDocument(document: JsonObject): SseEvent[] {
+  const event = (body: JsonObject): SseEvent => ({ event: textOf(body['type']), data: JSON.stringify(body) });
+  if (document['type'] === 'error') return [event(document)];
+  if (!Array.isArray(document['content'])) return [];
+  return [
+    event({ type: 'message_start', message: document }),
+    ...document['content'].map((block: unknown, index) =>
+      event({ type: 'content_block_start', index, content_block: block }),
+    ),
+    event({ type: 'message_delta', delta: { stop_reason: document['stop_reason'] } }),
+    event({ type: 'message_stop' }),
+  ];
+}
