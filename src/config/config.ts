@@ -1,4 +1,5 @@
 // The shape of a finished configuration: validated, merged and frozen by load.ts, then handed on and never read again from its sources.
+import type { ProviderCredentials } from '../protocol/providers.ts';
 import type { Paths } from './paths.ts';
 import type { Secret } from './secret.ts';
 
@@ -78,6 +79,8 @@ export interface NetworkConfig {
 export interface EffectiveSetting {
   readonly name: string;
   readonly value: string | number | boolean | null;
+  /** What applies when the value is null. */
+  readonly defaultText: string | undefined;
   readonly origin: Origin;
   readonly description: string;
 }
@@ -95,7 +98,7 @@ export interface Config {
   readonly log: LogConfig;
   readonly network: NetworkConfig;
   /** The model providers' variables that are set, by name: keys and base URLs. */
-  readonly providers: Secret<Readonly<Record<string, string>>>;
+  readonly providers: Secret<ProviderCredentials>;
   readonly isDebug: boolean;
   readonly isNonInteractive: boolean;
   /** The whole environment of this process, from which lib/spawn.ts allow-lists what a child gets. */

@@ -120,7 +120,8 @@ export function prepareHome(paths: Paths): void {
 function homeOf(sources: PathSources): string {
   if (sources.kubiyaHome !== undefined) return resolve(sources.cwd, sources.kubiyaHome);
   if (sources.userHome !== undefined && isAbsolute(sources.userHome)) return join(sources.userHome, '.kubiya');
-  const seen = sources.userHome === undefined ? 'HOME is not set' : `HOME is not an absolute path (${sources.userHome})`;
+  const seen =
+    sources.userHome === undefined ? 'HOME is not set' : `HOME is not an absolute path (${sources.userHome})`;
   throw new KubiyaError(`${seen}, so there is no place for the files of kubiya`, {
     kind: 'configuration',
     code: 'home_missing',

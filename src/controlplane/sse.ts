@@ -1,4 +1,5 @@
 // Server-sent events out of a byte stream, by the specification: multi-line data, any line end, comments, split characters.
+import { KubiyaError } from '../errors.ts';
 import { createLineSplitter } from '../lib/lines.ts';
 
 export interface ServerSentEvent {
@@ -12,11 +13,6 @@ export interface ServerSentEvent {
 /** A tool's output is at most some 100 kB; a session replay message 400 kB with escapes. Longer lines are cut and then refused. */
 const lineLengthMax = 4_000_000;
 
-/** A line was longer than any event may be; the stream cannot be trusted to go on. */
-export class EventTooLongError extends Error {
-  override readonly name = 'EventTooLongError';
-}
-
 export interface SseParser {
   push(chunk: Uint8Array): readonly ServerSentEvent[];
 }
@@ -29,7 +25,7 @@ export function createSseParser(): SseParser {
   let data: string[] = [];
 
   const onLine = (line: string, isTruncated: boolean): void => {
-    if (isTruncated) throw new EventTooLongError(`an event is longer than ${lineLengthMax} characters`);
+    if (isTruncated) throw tooLong();
     if (line === '') {
       if (data.length > 0) completed.push({ id, event: event === '' ? 'message' : event, data: data.join('\n') });
       event = '';
@@ -51,4 +47,13 @@ export function createSseParser(): SseParser {
       return completed;
     },
   };
+}
+
+/** Not retryable: a reconnect would bring the same event again. */
+function tooLong(): KubiyaError {
+  return new KubiyaError(`the control plane sent an event of more than ${lineLengthMax} characters`, {
+    kind: 'api_refused',
+    code: 'event_too_long',
+    hint: 'read the execution with `kubiya execution get`',
+  });
 }

@@ -51,12 +51,14 @@ export async function* followExecution(
   let lastEventId: string | undefined;
   let attempt = 0;
   let outageStartMs: number | undefined;
+  let isLostTold = false;
   const onOpen = (): void => {
-    if (outageStartMs !== undefined) options.onConnection?.('restored', 'the stream is back');
+    if (isLostTold) options.onConnection?.('restored', 'the stream is back');
+    isLostTold = false;
     outageStartMs = undefined;
   };
   for (;;) {
-    let reason = 'the stream ended early';
+    let reason: string | undefined;
     try {
       for await (const frame of readFrames(source, executionId, lastEventId, options, onOpen)) {
         attempt = 0;
@@ -75,7 +77,11 @@ export async function* followExecution(
       reason = failure.message;
     }
     attempt += 1;
-    if (outageStartMs === undefined) options.onConnection?.('lost', reason);
+    // Hosting cuts every stream after five minutes (protocol.md §1.5): one clean end is nothing to speak of.
+    if (!isLostTold && (reason !== undefined || attempt > 1)) {
+      isLostTold = true;
+      options.onConnection?.('lost', reason ?? 'the stream ended early');
+    }
     outageStartMs ??= performance.now();
     // A stream that ends again and again without `done` must not hide that the execution is over.
     const execution = attempt > 1 ? await readExecution(source, executionId, options.signal) : undefined;

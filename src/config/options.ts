@@ -1,0 +1,341 @@
+// Every option, declared once: its flag, its environment variables, its key in a context, its default, its limits and its sentence.
+import type { Origin } from './config.ts';
+
+/** What a command is about; an option is read and checked only by the commands that name it. */
+export type CommandScope = 'api' | 'exec' | 'worker' | 'server' | 'show';
+
+type OptionType =
+  | { readonly type: 'text' }
+  | { readonly type: 'path' }
+  | { readonly type: 'url' }
+  | { readonly type: 'switch' }
+  | { readonly type: 'integer'; readonly min: number; readonly max: number }
+  | { readonly type: 'seconds'; readonly min: number; readonly max: number }
+  | { readonly type: 'duration'; readonly minMs: number; readonly maxMs: number }
+  | { readonly type: 'choice'; readonly choices: readonly string[] };
+
+export type OptionDeclaration = OptionType & {
+  /** Long flag without dashes. Without one the option cannot be given on the command line (secrets never can). */
+  readonly flag?: string;
+  readonly flagAliases?: readonly string[];
+  /** In order of precedence. */
+  readonly environment?: readonly string[];
+  /** Key of the context's entry in the context file. */
+  readonly contextKey?: string;
+  readonly default?: string | number | boolean;
+  /** How the default is described where it is computed. */
+  readonly defaultText?: string;
+  readonly valueName?: string;
+  readonly isSecret?: boolean;
+  readonly scopes: readonly CommandScope[];
+  readonly description: string;
+};
+
+const connecting = ['api', 'exec', 'worker'] as const;
+const working = ['exec', 'worker'] as const;
+const logging = ['exec', 'worker', 'server'] as const;
+
+const secondMs = 1_000;
+const dayMs = 86_400 * secondMs;
+const logLevels = ['debug', 'info', 'warn', 'warning', 'error'] as const;
+
+export const options = {
+  apiKey: {
+    type: 'text',
+    environment: ['KUBIYA_API_KEY'],
+    contextKey: 'token',
+    isSecret: true,
+    scopes: connecting,
+    description: 'key of the Kubiya control plane; set, it chooses the cloud profile',
+  },
+  apiKeyFile: {
+    type: 'path',
+    environment: ['KUBIYA_API_KEY_FILE'],
+    scopes: connecting,
+    description: 'file that holds the key; read again when the key is refused',
+  },
+  controlPlaneUrl: {
+    type: 'url',
+    flag: 'control-plane-url',
+    environment: ['CONTROL_PLANE_GATEWAY_URL', 'CONTROL_PLANE_URL', 'KUBIYA_CONTROL_PLANE_BASE_URL'],
+    contextKey: 'api-url',
+    default: 'https://control-plane.kubiya.ai',
+    valueName: 'url',
+    scopes: connecting,
+    description: 'base URL of the control plane',
+  },
+  localServer: {
+    type: 'switch',
+    flag: 'local-server',
+    environment: ['KUBIYA_LOCAL_SERVER'],
+    default: false,
+    scopes: connecting,
+    description: 'use the local profile even when a key is set',
+  },
+  environmentName: {
+    type: 'text',
+    environment: ['ENVIRONMENT_NAME'],
+    default: 'default',
+    scopes: connecting,
+    description: 'environment that queue names are looked up in',
+  },
+  model: {
+    type: 'text',
+    flag: 'model',
+    environment: ['KUBIYA_MODEL'],
+    valueName: 'id',
+    scopes: working,
+    description: 'model that overrides the configuration of agents',
+  },
+  queue: {
+    type: 'text',
+    flag: 'queue-id',
+    flagAliases: ['queue'],
+    environment: ['QUEUE_ID'],
+    valueName: 'id|name',
+    scopes: ['worker'],
+    description: 'queue to work on; an unknown name is created in the local profile',
+  },
+  workerType: {
+    type: 'choice',
+    choices: ['local'],
+    flag: 'type',
+    default: 'local',
+    scopes: ['worker'],
+    description: 'where the worker runs',
+  },
+  workerHostname: {
+    type: 'text',
+    environment: ['WORKER_HOSTNAME'],
+    defaultText: 'name of this machine',
+    scopes: working,
+    description: 'name that the worker reports for its machine',
+  },
+  heartbeatInterval: {
+    type: 'seconds',
+    min: 15,
+    max: 300,
+    environment: ['HEARTBEAT_INTERVAL'],
+    default: 30,
+    scopes: working,
+    description: 'seconds between two heartbeats',
+  },
+  concurrentActivities: {
+    type: 'integer',
+    min: 1,
+    max: 1000,
+    environment: ['MAX_CONCURRENT_ACTIVITIES'],
+    default: 10,
+    scopes: working,
+    description: 'model and tool calls that run at the same time',
+  },
+  concurrentWorkflows: {
+    type: 'integer',
+    min: 1,
+    max: 1000,
+    environment: ['MAX_CONCURRENT_WORKFLOWS'],
+    default: 10,
+    scopes: working,
+    description: 'workflow tasks that run at the same time',
+  },
+  activityTimeout: {
+    type: 'seconds',
+    min: 1,
+    max: 86_400,
+    environment: ['ACTIVITY_TIMEOUT'],
+    default: 600,
+    scopes: working,
+    description: 'seconds that one model or tool call may take',
+  },
+  drainTimeout: {
+    type: 'duration',
+    minMs: 0,
+    maxMs: dayMs,
+    flag: 'drain-timeout',
+    environment: ['KUBIYA_DRAIN_TIMEOUT'],
+    defaultText: '30s; 25s under Kubernetes, 8s as pid 1 in a container',
+    valueName: 'duration',
+    scopes: working,
+    description: 'what running work gets after the first stop signal',
+  },
+  logBytesMax: {
+    type: 'integer',
+    // `tail -F` loses lines when a file rotates within milliseconds, which a burst does below this size.
+    min: 1_000_000,
+    max: 1_000_000_000_000,
+    flag: 'max-log-size',
+    environment: ['KUBIYA_MAX_LOG_SIZE'],
+    default: 104_857_600,
+    valueName: 'bytes',
+    scopes: logging,
+    description: 'bytes of a log file before it is rotated',
+  },
+  logBackupsMax: {
+    type: 'integer',
+    min: 0,
+    max: 1000,
+    flag: 'max-log-backups',
+    environment: ['KUBIYA_MAX_LOG_BACKUPS'],
+    default: 5,
+    valueName: 'count',
+    scopes: logging,
+    description: 'rotated log files that are kept; 0 keeps none',
+  },
+  logLevel: {
+    type: 'choice',
+    choices: logLevels,
+    environment: ['LOG_LEVEL'],
+    default: 'info',
+    scopes: logging,
+    description: 'least severe entries that are logged',
+  },
+  logFormat: {
+    type: 'choice',
+    choices: ['text', 'json'],
+    environment: ['LOG_FORMAT'],
+    default: 'text',
+    scopes: logging,
+    description: 'form of a log entry',
+  },
+  port: {
+    type: 'integer',
+    min: 1,
+    max: 65_535,
+    flag: 'port',
+    default: 7080,
+    valueName: 'port',
+    scopes: ['server'],
+    description: 'port of the control plane; the default moves to the next free one',
+  },
+  host: {
+    type: 'text',
+    flag: 'host',
+    default: '127.0.0.1',
+    valueName: 'address',
+    scopes: ['server'],
+    description: 'address to listen on; one that is not loopback needs KUBIYA_SERVER_TOKEN_FILE',
+  },
+  advertise: {
+    type: 'text',
+    flag: 'advertise',
+    defaultText: 'the host',
+    valueName: 'host',
+    scopes: ['server'],
+    description: 'host name that workers are told to connect to',
+  },
+  dataDirectory: {
+    type: 'path',
+    flag: 'data-dir',
+    defaultText: '~/.kubiya/local',
+    valueName: 'directory',
+    scopes: ['server'],
+    description: 'directory of the databases',
+  },
+  serverTokenFile: {
+    type: 'path',
+    environment: ['KUBIYA_SERVER_TOKEN_FILE'],
+    defaultText: 'a token made at the first start',
+    scopes: ['server'],
+    description: 'file that holds the bearer token which clients must send',
+  },
+  temporalAddress: {
+    type: 'text',
+    flag: 'temporal-address',
+    defaultText: 'the dev server inside this binary',
+    valueName: 'host:port',
+    scopes: ['server'],
+    description: 'Temporal cluster to use instead of the dev server',
+  },
+  temporalNamespace: {
+    type: 'text',
+    flag: 'temporal-namespace',
+    default: 'default',
+    valueName: 'name',
+    scopes: ['server'],
+    description: 'namespace on that cluster',
+  },
+  temporalApiKeyFile: {
+    type: 'path',
+    flag: 'temporal-api-key-file',
+    valueName: 'file',
+    scopes: ['server'],
+    description: 'file that holds the API key of that cluster',
+  },
+  temporalTls: {
+    type: 'switch',
+    flag: 'temporal-tls',
+    default: false,
+    scopes: ['server'],
+    description: 'use TLS to that cluster (implied by an API key)',
+  },
+  httpProxy: {
+    type: 'text',
+    environment: ['HTTP_PROXY', 'http_proxy'],
+    isSecret: true,
+    scopes: [...connecting, 'server'],
+    description: 'proxy for plain HTTP',
+  },
+  httpsProxy: {
+    type: 'text',
+    environment: ['HTTPS_PROXY', 'https_proxy'],
+    isSecret: true,
+    scopes: [...connecting, 'server'],
+    description: 'proxy for HTTPS and for the connection to Temporal',
+  },
+  noProxy: {
+    type: 'text',
+    environment: ['NO_PROXY', 'no_proxy'],
+    scopes: [...connecting, 'server'],
+    description: 'hosts that are reached without a proxy',
+  },
+  caFile: {
+    type: 'path',
+    environment: ['KUBIYA_CA_FILE', 'SSL_CERT_FILE'],
+    scopes: [...connecting, 'server'],
+    description: 'PEM file of certificate authorities to trust',
+  },
+  isDebug: {
+    type: 'switch',
+    environment: ['KUBIYA_DEBUG'],
+    default: false,
+    scopes: ['api', 'exec', 'worker', 'server'],
+    description: 'show stack traces and log in detail',
+  },
+  isNonInteractive: {
+    type: 'switch',
+    flag: 'non-interactive',
+    environment: ['KUBIYA_NON_INTERACTIVE'],
+    default: false,
+    scopes: ['exec'],
+    description: 'never ask; what would be asked is an error',
+  },
+} as const satisfies Record<string, OptionDeclaration>;
+
+export type OptionName = keyof typeof options;
+
+/** The type of an option's value; durations and seconds are milliseconds from here on. */
+export type OptionValue<Name extends OptionName> = (typeof options)[Name] extends { type: 'switch' }
+  ? boolean
+  : (typeof options)[Name] extends { type: 'integer' | 'seconds' | 'duration' }
+    ? number
+    : (typeof options)[Name] extends { type: 'choice'; choices: readonly (infer Choice)[] }
+      ? Choice
+      : string;
+
+/** A value as a source gave it, with where it came from. */
+export interface RawValue {
+  readonly value: string;
+  readonly origin: Origin;
+}
+export type RawConfig = Readonly<Partial<Record<OptionName, RawValue>>>;
+
+export function optionEntries(): readonly (readonly [OptionName, OptionDeclaration])[] {
+  return Object.entries(options) as readonly (readonly [OptionName, OptionDeclaration])[];
+}
+
+/** The options of a scope that have a flag, for the command line. */
+export function flagOptions(scope: CommandScope): readonly (OptionDeclaration & { readonly flag: string })[] {
+  return optionEntries().flatMap(([, option]) =>
+    option.flag !== undefined && option.scopes.includes(scope) ? [{ ...option, flag: option.flag }] : [],
+  );
+}

@@ -1,0 +1,58 @@
+// One value of one option: text from a flag, a variable or a file into what its declaration says, or what is wrong with it.
+import { resolve } from 'node:path';
+import { formatDuration, parseDuration } from '../lib/duration.ts';
+import type { OptionDeclaration } from './options.ts';
+
+/** `problem` continues a sentence that begins with the name of the flag or variable: "must be …". */
+export type ParsedValue =
+  | { readonly ok: true; readonly value: string | number | boolean }
+  | { readonly ok: false; readonly problem: string };
+
+const trueWords: ReadonlySet<string> = new Set(['true', '1', 'yes', 'on']);
+const falseWords: ReadonlySet<string> = new Set(['false', '0', 'no', 'off']);
+
+export function parseValue(option: OptionDeclaration, text: string, cwd: string): ParsedValue {
+  // Quoted only where it is no secret.
+  const seen = option.isSecret === true ? '' : `, not "${text}"`;
+  const refused = (expected: string): ParsedValue => ({ ok: false, problem: `must be ${expected}${seen}` });
+  const trimmed = text.trim();
+  switch (option.type) {
+    case 'text':
+      return trimmed === '' ? refused('a text that is not empty') : { ok: true, value: trimmed };
+    case 'path':
+      return trimmed === '' ? refused('a path') : { ok: true, value: resolve(cwd, trimmed) };
+    case 'url':
+      return isWebUrl(trimmed)
+        ? { ok: true, value: trimmed.replace(/\/+$/, '') }
+        : refused('a URL that begins with http:// or https://');
+    case 'switch': {
+      const word = trimmed.toLowerCase();
+      if (trueWords.has(word)) return { ok: true, value: true };
+      return falseWords.has(word) ? { ok: true, value: false } : refused('true or false');
+    }
+    case 'integer':
+    case 'seconds': {
+      const unit = option.type === 'seconds' ? ' seconds' : '';
+      const digits = option.type === 'seconds' ? trimmed.replace(/s$/, '') : trimmed;
+      const value = /^\d+$/.test(digits) ? Number(digits) : Number.NaN;
+      if (!(value >= option.min && value <= option.max))
+        return refused(`a whole number from ${option.min} to ${option.max}${unit}`);
+      return { ok: true, value: option.type === 'seconds' ? value * 1000 : value };
+    }
+    case 'duration': {
+      const value = parseDuration(trimmed);
+      if (value === null || value < option.minMs || value > option.maxMs) {
+        return refused(`a duration such as 30s or 5m, at most ${formatDuration(option.maxMs)}`);
+      }
+      return { ok: true, value };
+    }
+    case 'choice': {
+      const word = trimmed.toLowerCase();
+      return option.choices.includes(word) ? { ok: true, value: word } : refused(`one of ${option.choices.join(', ')}`);
+    }
+  }
+}
+
+function isWebUrl(text: string): boolean {
+  return /^https?:\/\//i.test(text) && URL.canParse(text);
+}
