@@ -38,6 +38,8 @@ export interface SpawnOptions {
 export interface ChildExit {
   readonly code: number | null;
   readonly signal: string | null;
+  /** The leader left processes in its group, which have been killed. */
+  readonly hadLeftovers?: true;
 }
 
 export interface ChildHandle {
@@ -126,11 +128,9 @@ function handleOf(
   const exited = new Promise<ChildExit>((resolve) => {
     child.once('exit', (code, signal) => {
       hasExited = true;
-      if (isGroup) {
-        killGroup(pid, 'SIGKILL');
-        scope.onEnd(pid);
-      }
-      resolve({ code, signal });
+      const hadLeftovers = isGroup && killGroup(pid, 'SIGKILL');
+      if (isGroup) scope.onEnd(pid);
+      resolve({ code, signal, ...(hadLeftovers ? { hadLeftovers } : {}) });
     });
   });
   if (isGroup) scope.onStart(pid);
