@@ -9,6 +9,7 @@ import type {
   Usage,
 } from '../protocol/model.ts';
 import type { ProviderVariableName } from '../protocol/providers.ts';
+import type { JsonObject } from './json.ts';
 import type { SseEvent } from './sse.ts';
 
 /** One model at one provider, ready to be called. */
@@ -28,8 +29,6 @@ export interface ModelEndpoint {
   readonly outputLimitField: 'max_tokens' | 'max_completion_tokens';
   readonly firstByteTimeoutMs: number;
 }
-
-export type JsonObject = Record<string, unknown>;
 
 /** What the decoder of a stream has gathered, whatever the dialect. */
 export interface DecodedAnswer {

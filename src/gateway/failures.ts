@@ -2,7 +2,7 @@
 import { errnoOf, messageOf } from '../errors.ts';
 import type { ModelFailure, ModelFailureKind } from '../protocol/model.ts';
 import type { ModelEndpoint } from './endpoint.ts';
-import { isJsonObject, parseJson } from './transcript.ts';
+import { isJsonObject, parseJson } from './json.ts';
 
 /** A provider's own words in our sentence: enough for the longest validation message seen, too short for an HTML page. */
 const detailCharsMax = 400;
@@ -158,9 +158,8 @@ function errorDetails(body: unknown): ErrorDetails {
 /** Text of a stranger as part of a sentence: one line, no control characters, no mark-up, no full stop. */
 function oneLine(text: string): string {
   const plain = text.replace(/<(?:style|script|head)[\s\S]*?<\/(?:style|script|head)>|<[^>]{0,1000}>/gi, ' ');
-  // oxlint-disable-next-line no-control-regex -- control characters are what is taken out
   return plain
-    .replace(/[\s\u0000-\u001f\u007f-\u009f]+/g, ' ')
+    .replace(/[\s\p{Cc}]+/gu, ' ')
     .trim()
     .replace(/\.$/, '');
 }

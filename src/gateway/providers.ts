@@ -15,7 +15,7 @@ import {
   providerTable,
   type ProviderEntry,
 } from './provider-table.ts';
-import { isJsonObject } from './transcript.ts';
+import { isJsonObject } from './json.ts';
 
 export interface ResolvedModel {
   readonly client: ModelClient;
@@ -47,7 +47,7 @@ export function resolveModel(modelId: string | undefined, credentials: ProviderC
   const endpoint = endpointFor(entry, wireModel, credentials);
   const dialect = entry.dialect === 'anthropic' ? anthropicDialect : openAiDialect;
   return {
-    client: createHttpModelClient(dialect, endpoint),
+    client: createHttpModelClient({ dialect, endpoint }),
     model: entry === liteLlmProvider || id.startsWith(`${entry.id}/`) ? id : `${entry.id}/${id}`,
     provider: entry.id,
   };
@@ -104,7 +104,7 @@ function findProvider(id: string, credentials: ProviderCredentials): { entry: Pr
   const slash = id.indexOf('/');
   const prefixed = providerTable.find((entry) => entry.id === id.slice(0, Math.max(slash, 0)));
   if (prefixed !== undefined && slash < id.length - 1) return { entry: prefixed, wireModel: id.slice(slash + 1) };
-  if (/^claude-/.test(id)) return { entry: anthropicProvider, wireModel: id };
+  if (id.startsWith('claude-')) return { entry: anthropicProvider, wireModel: id };
   // A server of the user's own may call its models anything ("meta-llama/…").
   const isOwnServer = has(credentials, openAiProvider.baseUrlVariable) && !id.startsWith('kubiya/');
   if (isOwnServer || /^(?:gpt-|chatgpt-|o\d)/.test(id)) return { entry: openAiProvider, wireModel: id };
@@ -169,7 +169,7 @@ function baseUrlFrom(entry: ProviderEntry, value: string): string {
   }
   if (entry === ollamaProvider) {
     if (url.hostname === '0.0.0.0') url.hostname = '127.0.0.1';
-    if (isHostOnly && url.port === '' && !/:80$/.test(value)) url.port = '11434';
+    if (isHostOnly && url.port === '' && !value.endsWith(':80')) url.port = '11434';
   }
   const path = url.pathname.replace(/\/+$/, '');
   if (entry.dialect === 'anthropic') return url.origin + path.replace(/\/v1$/, '');
@@ -201,7 +201,7 @@ async function listOllamaModels(credentials: ProviderCredentials, signal?: Abort
 }
 
 function noProvider(detail?: string): KubiyaError {
-  const keys = providerVariableNames.filter((name) => /_API_KEY$/.test(name) && name !== 'LITELLM_API_KEY');
+  const keys = providerVariableNames.filter((name) => name.endsWith('_API_KEY') && name !== 'LITELLM_API_KEY');
   const looked = ['LITELLM_API_BASE', ...keys, detail ?? 'a running Ollama (OLLAMA_HOST)'].join(', ');
   return configurationError('no_provider', `No model provider was found; looked for ${looked}`, offlineHint);
 }

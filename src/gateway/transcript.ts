@@ -1,6 +1,6 @@
 // What both dialects need of a transcript: that it is one a provider accepts, and arguments and ids in the form it accepts.
 import type { ModelMessage } from '../protocol/model.ts';
-import type { JsonObject } from './endpoint.ts';
+import { isJsonObject, parseJson, type JsonObject } from './json.ts';
 
 /** Throws when a tool call is not followed at once by its results: the agent guarantees it, so that is our bug. */
 export function assertValidTranscript(messages: readonly ModelMessage[]): void {
@@ -42,27 +42,4 @@ export function createCallIds(messages: readonly ModelMessage[]): (given: string
     used.add(id);
     return id;
   };
-}
-
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** The value of a JSON text, or undefined when it is none. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** A value that should be text; anything else counts as none. */
-export function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
-/** A value that should be a count; anything else counts as 0. */
-export function numberOf(value: unknown): number {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : 0;
 }

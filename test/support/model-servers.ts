@@ -142,7 +142,7 @@ async function record(incoming: IncomingMessage): Promise<RecordedRequest> {
   return {
     path: incoming.url ?? '',
     headers: incoming.headers,
-    body: text === '' ? {} : JSON.parse(text),
+    body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>),
     isAborted: false,
   };
 }
@@ -197,7 +197,7 @@ function sendJson(response: ServerResponse, status: number, body: unknown): void
 
 /** A text in so many pieces, none of them empty and none of them half a character. */
 function pieces(text: string, count: number): string[] {
-  const characters = [...text];
+  const characters = Array.from(text);
   const size = Math.max(1, Math.ceil(characters.length / count));
   const result: string[] = [];
   for (let at = 0; at < characters.length; at += size) result.push(characters.slice(at, at + size).join(''));
@@ -222,8 +222,9 @@ function openAiUsage(answer: Answer): unknown {
   };
 }
 
-function openAiId(call: ScriptedCall, index: number): { id?: string } {
-  return call.id === null ? {} : { id: call.id ?? `call_${Math.random().toString(36).slice(2)}_${index}` };
+/** Absent from the JSON when undefined. */
+function openAiId(call: ScriptedCall, index: number): string | undefined {
+  return call.id === null ? undefined : (call.id ?? `call_${Math.random().toString(36).slice(2)}_${index}`);
 }
 
 function openAiFinish(answer: Answer): string {
@@ -235,14 +236,15 @@ function openAiStream(answer: Answer, request: RecordedRequest): string[] {
   const base = { id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 0, model: request.body['model'] };
   const delta = (value: unknown, finishReason: string | null = null): string =>
     data({ ...base, choices: [{ index: 0, delta: value, finish_reason: finishReason }] });
-  const calls = callsOf(answer).flatMap((call, index) => [
-    delta({
-      tool_calls: [{ index, ...openAiId(call, index), type: 'function', function: { name: call.name, arguments: '' } }],
-    }),
-    ...pieces(argumentsText(call), count).map((text) =>
+  const calls = callsOf(answer).flatMap((call, index) => {
+    const start = { name: call.name, arguments: '' };
+    const rest = pieces(argumentsText(call), count).map((text) =>
       delta({ tool_calls: [{ index, function: { arguments: text } }] }),
-    ),
-  ]);
+    );
+    return [delta({ tool_calls: [{ index, id: openAiId(call, index), type: 'function', function: start }] })].concat(
+      rest,
+    );
+  });
   return [
     delta({ role: 'assistant', content: '' }),
     ...pieces(answer.thinking ?? '', count).map((text) => delta({ reasoning_content: text })),
@@ -258,7 +260,7 @@ function openAiStream(answer: Answer, request: RecordedRequest): string[] {
 
 function openAiWhole(answer: Answer, request: RecordedRequest): unknown {
   const calls = callsOf(answer).map((call, index) => ({
-    ...openAiId(call, index),
+    id: openAiId(call, index),
     type: 'function',
     function: { name: call.name, arguments: argumentsText(call) },
   }));
@@ -334,6 +336,13 @@ function anthropicUsage(answer: Answer): Record<string, number> {
 function anthropicStream(answer: Answer, request: RecordedRequest): string[] {
   const event = (body: Record<string, unknown>): string => `event: ${String(body['type'])}\n${data(body)}`;
   const usage = anthropicUsage(answer);
+  const blocks = anthropicBlocks(answer).flatMap(({ start, deltas }, index) => {
+    const content = deltas.map((delta) => event({ type: 'content_block_delta', index, delta }));
+    return [event({ type: 'content_block_start', index, content_block: start })].concat(
+      content,
+      event({ type: 'content_block_stop', index }),
+    );
+  });
   const head = {
     id: 'msg_1',
     type: 'message',
@@ -345,11 +354,7 @@ function anthropicStream(answer: Answer, request: RecordedRequest): string[] {
   return [
     event({ type: 'message_start', message: { ...head, usage: { ...usage, output_tokens: 1 } } }),
     event({ type: 'ping' }),
-    ...anthropicBlocks(answer).flatMap(({ start, deltas }, index) => [
-      event({ type: 'content_block_start', index, content_block: start }),
-      ...deltas.map((delta) => event({ type: 'content_block_delta', index, delta })),
-      event({ type: 'content_block_stop', index }),
-    ]),
+    ...blocks,
     event({
       type: 'message_delta',
       delta: { stop_reason: anthropicFinish(answer), stop_sequence: null },

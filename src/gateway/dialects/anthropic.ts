@@ -1,8 +1,9 @@
 // The dialect of Anthropic's messages API.
 import type { FinishReason, ModelMessage, ModelRequest, ThinkingBlock, ToolCall, Usage } from '../../protocol/model.ts';
-import type { DecoderOptions, DecoderStep, Dialect, JsonObject, ModelEndpoint, StreamDecoder } from '../endpoint.ts';
+import type { DecoderOptions, DecoderStep, Dialect, ModelEndpoint, StreamDecoder } from '../endpoint.ts';
+import { isJsonObject, numberOf, parseJson, textOf, type JsonObject } from '../json.ts';
 import type { SseEvent } from '../sse.ts';
-import { argumentsObject, createCallIds, isJsonObject, numberOf, parseJson, textOf } from '../transcript.ts';
+import { argumentsObject, createCallIds } from '../transcript.ts';
 
 /** The API wants a maximum; this is the largest that every model since Claude 3.5 accepts. */
 export const anthropicOutputTokensDefault = 8_192;
@@ -102,108 +103,113 @@ interface OpenBlock {
   readonly redacted: string;
 }
 
+/** What the events so far have said. */
+interface Gathered {
+  readonly blocks: Map<number, OpenBlock>;
+  usage: JsonObject;
+  stopReason: string | undefined;
+  model: string | undefined;
+  isStopped: boolean;
+}
+
+type OnDelta = DecoderOptions['onDelta'];
+
 function createDecoder(options: DecoderOptions): StreamDecoder {
-  const blocks = new Map<number, OpenBlock>();
-  let usage: JsonObject = {};
-  let stopReason: string | undefined;
-  let model: string | undefined;
-  let isStopped = false;
-
-  function startBlock(index: number, start: JsonObject): void {
-    const block: OpenBlock = {
-      type: textOf(start['type']),
-      id: textOf(start['id']),
-      name: textOf(start['name']),
-      text: '',
-      signature: textOf(start['signature']),
-      redacted: textOf(start['data']),
-    };
-    blocks.set(index, block);
-    if (block.type === 'text') takePiece(block, textOf(start['text']));
-    else if (block.type === 'thinking') takePiece(block, textOf(start['thinking']));
-    // A block begins with an empty input; a server that has the whole call at once puts it there.
-    else if (isJsonObject(start['input']) && Object.keys(start['input']).length > 0)
-      block.text = JSON.stringify(start['input']);
-  }
-
-  function takePiece(block: OpenBlock, text: string): void {
-    if (text === '') return;
-    block.text += text;
-    if (block.type === 'text' || block.type === 'thinking') options.onDelta({ type: block.type, text });
-  }
-
-  function takeDelta(block: OpenBlock, delta: JsonObject): void {
-    switch (delta['type']) {
-      case 'text_delta':
-        return takePiece(block, textOf(delta['text']));
-      case 'thinking_delta':
-        return takePiece(block, textOf(delta['thinking']));
-      case 'input_json_delta':
-        return takePiece(block, textOf(delta['partial_json']));
-      case 'signature_delta':
-        block.signature += textOf(delta['signature']);
-    }
-  }
-
-  function push({ data }: SseEvent): DecoderStep {
-    const body = parseJson(data);
-    if (!isJsonObject(body)) return { type: 'garbage', detail: 'an event that is not JSON' };
-    const index = numberOf(body['index']);
-    switch (body['type']) {
-      case 'error':
-        return { type: 'error', body };
-      case 'message_start': {
-        const message = isJsonObject(body['message']) ? body['message'] : {};
-        model = textOf(message['model']) || undefined;
-        if (isJsonObject(message['usage'])) usage = message['usage'];
-        return { type: 'more' };
-      }
-      case 'content_block_start':
-        if (isJsonObject(body['content_block'])) startBlock(index, body['content_block']);
-        return { type: 'more' };
-      case 'content_block_delta': {
-        const block = blocks.get(index);
-        if (block === undefined) return { type: 'garbage', detail: 'a piece of a block that it had not begun' };
-        if (isJsonObject(body['delta'])) takeDelta(block, body['delta']);
-        return { type: 'more' };
-      }
-      case 'message_delta':
-        if (isJsonObject(body['delta'])) stopReason = textOf(body['delta']['stop_reason']) || stopReason;
-        // Counts are totals, and those that stand here are the later ones.
-        if (isJsonObject(body['usage'])) usage = { ...usage, ...withoutNulls(body['usage']) };
-        return { type: 'more' };
-      case 'message_stop':
-        isStopped = true;
-        return { type: 'end' };
-      default:
-        // `ping`, `content_block_stop` and what the API adds later.
-        return { type: 'more' };
-    }
-  }
-
+  const gathered: Gathered = {
+    blocks: new Map(),
+    usage: {},
+    stopReason: undefined,
+    model: undefined,
+    isStopped: false,
+  };
   return {
-    push,
+    push(event) {
+      const body = parseJson(event.data);
+      if (!isJsonObject(body)) return { type: 'garbage', detail: 'an event that is not JSON' };
+      return takeEvent(gathered, body, options.onDelta);
+    },
     finish() {
-      if (!isStopped) return undefined;
+      if (!gathered.isStopped) return undefined;
+      const blocks = [...gathered.blocks.values()];
       const idFor = createCallIds(options.messages);
-      const all = [...blocks.values()];
-      const toolCalls = all
+      const toolCalls = blocks
         .filter((block) => block.type === 'tool_use')
-        .map((block): ToolCall => ({
-          id: idFor(block.id),
-          name: block.name,
-          arguments: block.text === '' ? '{}' : block.text,
-        }));
+        .map((block): ToolCall => ({ id: idFor(block.id), name: block.name, arguments: block.text || '{}' }));
       return {
-        content: all.map((block) => (block.type === 'text' ? block.text : '')).join(''),
+        content: blocks.map((block) => (block.type === 'text' ? block.text : '')).join(''),
         toolCalls,
-        thinking: all.flatMap(readThinking),
-        finishReason: readStopReason(stopReason, toolCalls.length),
-        usage: readUsage(usage),
-        model,
+        thinking: blocks.flatMap(readThinking),
+        finishReason: readStopReason(gathered.stopReason, toolCalls.length),
+        usage: readUsage(gathered.usage),
+        model: gathered.model,
       };
     },
   };
+}
+
+function takeEvent(gathered: Gathered, body: JsonObject, onDelta: OnDelta): DecoderStep {
+  const index = numberOf(body['index']);
+  switch (body['type']) {
+    case 'error':
+      return { type: 'error', body };
+    case 'message_start': {
+      const message = isJsonObject(body['message']) ? body['message'] : {};
+      gathered.model = textOf(message['model']) || undefined;
+      if (isJsonObject(message['usage'])) gathered.usage = message['usage'];
+      break;
+    }
+    case 'content_block_start':
+      if (isJsonObject(body['content_block'])) {
+        gathered.blocks.set(index, startBlock(body['content_block'], onDelta));
+      }
+      break;
+    case 'content_block_delta': {
+      const block = gathered.blocks.get(index);
+      if (block === undefined) return { type: 'garbage', detail: 'a piece of a block that it had not begun' };
+      if (isJsonObject(body['delta'])) takeDelta(block, body['delta'], onDelta);
+      break;
+    }
+    case 'message_delta':
+      if (isJsonObject(body['delta']))
+        gathered.stopReason = textOf(body['delta']['stop_reason']) || gathered.stopReason;
+      // Counts are totals, and those that stand here are the later ones.
+      if (isJsonObject(body['usage'])) gathered.usage = { ...gathered.usage, ...withoutNulls(body['usage']) };
+      break;
+    case 'message_stop':
+      gathered.isStopped = true;
+      return { type: 'end' };
+    default:
+    // `ping`, `content_block_stop` and what the API adds later.
+  }
+  return { type: 'more' };
+}
+
+function startBlock(start: JsonObject, onDelta: OnDelta): OpenBlock {
+  const block: OpenBlock = {
+    type: textOf(start['type']),
+    id: textOf(start['id']),
+    name: textOf(start['name']),
+    text: '',
+    signature: textOf(start['signature']),
+    redacted: textOf(start['data']),
+  };
+  // A block begins empty, except from a server that has it whole at once.
+  const input =
+    isJsonObject(start['input']) && Object.keys(start['input']).length > 0 ? JSON.stringify(start['input']) : '';
+  takePiece(block, textOf(start['text']) || textOf(start['thinking']) || input, onDelta);
+  return block;
+}
+
+function takeDelta(block: OpenBlock, delta: JsonObject, onDelta: OnDelta): void {
+  // A delta has one of these, by its type; citations and what the API adds later have none.
+  takePiece(block, textOf(delta['text']) || textOf(delta['thinking']) || textOf(delta['partial_json']), onDelta);
+  block.signature += textOf(delta['signature']);
+}
+
+function takePiece(block: OpenBlock, text: string, onDelta: OnDelta): void {
+  if (text === '') return;
+  block.text += text;
+  if (block.type === 'text' || block.type === 'thinking') onDelta({ type: block.type, text });
 }
 
 function readThinking(block: OpenBlock): ThinkingBlock[] {

@@ -1,9 +1,9 @@
 // The dialect of OpenAI's chat completions, as OpenAI and the many servers that speak like it speak it.
 import type { FinishReason, ModelMessage, ModelRequest, ToolCall, Usage } from '../../protocol/model.ts';
 import { noUsage } from '../../protocol/model.ts';
-import type { DecoderOptions, DecoderStep, Dialect, JsonObject, ModelEndpoint, StreamDecoder } from '../endpoint.ts';
-import type { SseEvent } from '../sse.ts';
-import { argumentsObject, createCallIds, isJsonObject, numberOf, parseJson, textOf } from '../transcript.ts';
+import type { DecoderOptions, DecoderStep, Dialect, ModelEndpoint, StreamDecoder } from '../endpoint.ts';
+import { isJsonObject, numberOf, parseJson, textOf, type JsonObject } from '../json.ts';
+import { argumentsObject, createCallIds } from '../transcript.ts';
 
 export const openAiDialect: Dialect = {
   path: '/chat/completions',
@@ -73,83 +73,88 @@ interface OpenCall {
   arguments: string;
 }
 
+/** What the chunks so far have said. */
+interface Gathered {
+  readonly calls: OpenCall[];
+  content: string;
+  finishReason: string | undefined;
+  usage: Usage;
+  model: string | undefined;
+  hasChoice: boolean;
+  isDone: boolean;
+}
+
+type OnDelta = DecoderOptions['onDelta'];
+
 function createDecoder(options: DecoderOptions): StreamDecoder {
-  const calls: OpenCall[] = [];
-  let content = '';
-  let finishReason: string | undefined;
-  let usage: Usage = noUsage;
-  let model: string | undefined;
-  let hasChunk = false;
-  let isDone = false;
-
-  function takeText(text: string): void {
-    if (text === '') return;
-    content += text;
-    options.onDelta({ type: 'text', text });
-  }
-
-  function takeThinking(text: string): void {
-    if (text !== '') options.onDelta({ type: 'thinking', text });
-  }
-
-  /** Content is text, or (Mistral) a list of parts of which some are thinking. */
-  function takeContent(value: unknown): void {
-    if (!Array.isArray(value)) return takeText(textOf(value));
-    for (const part of value.filter(isJsonObject)) {
-      if (part['type'] === 'thinking') takeThinking(textOfParts(part['thinking']));
-      else takeText(textOf(part['text']));
-    }
-  }
-
-  function takeDelta(delta: JsonObject): void {
-    takeThinking(textOf(delta['reasoning_content']) || textOf(delta['reasoning']));
-    takeContent(delta['content']);
-    takeText(textOf(delta['refusal']));
-    if (Array.isArray(delta['tool_calls'])) {
-      for (const piece of delta['tool_calls'].filter(isJsonObject)) takeCallPiece(calls, piece);
-    }
-  }
-
-  function push({ data }: SseEvent): DecoderStep {
-    if (data.trim() === '[DONE]') {
-      isDone = hasChunk;
-      return hasChunk ? { type: 'end' } : { type: 'garbage', detail: 'an end without an answer' };
-    }
-    const chunk = parseJson(data);
-    if (!isJsonObject(chunk)) return { type: 'garbage', detail: 'an event that is not JSON' };
-    if (hasError(chunk)) return { type: 'error', body: chunk };
-    model = textOf(chunk['model']) || model;
-    if (isJsonObject(chunk['usage'])) usage = readUsage(chunk['usage']);
-    const choice: unknown = Array.isArray(chunk['choices']) ? chunk['choices'][0] : undefined;
-    if (!isJsonObject(choice)) return { type: 'more' };
-    hasChunk = true;
-    const delta = choice['delta'] ?? choice['message'];
-    if (isJsonObject(delta)) takeDelta(delta);
-    finishReason = textOf(choice['finish_reason']) || finishReason;
-    return { type: 'more' };
-  }
-
+  const gathered: Gathered = {
+    calls: [],
+    content: '',
+    finishReason: undefined,
+    usage: noUsage,
+    model: undefined,
+    hasChoice: false,
+    isDone: false,
+  };
   return {
-    push,
+    push: (event) => takeEvent(gathered, event.data, options.onDelta),
     finish() {
       // Some servers close in good order after the finish reason and never say [DONE]; the answer is whole all the same.
-      if (!isDone && finishReason === undefined) return undefined;
+      if (!gathered.isDone && gathered.finishReason === undefined) return undefined;
       const idFor = createCallIds(options.messages);
-      const toolCalls = calls.map((call): ToolCall => ({
+      const toolCalls = gathered.calls.map((call): ToolCall => ({
         id: idFor(call.id),
         name: call.name,
         arguments: call.arguments,
       }));
       return {
-        content,
+        content: gathered.content,
         toolCalls,
         thinking: [],
-        finishReason: readFinishReason(finishReason, toolCalls.length),
-        usage,
-        model,
+        finishReason: readFinishReason(gathered.finishReason, toolCalls.length),
+        usage: gathered.usage,
+        model: gathered.model,
       };
     },
   };
+}
+
+function takeEvent(gathered: Gathered, data: string, onDelta: OnDelta): DecoderStep {
+  if (data.trim() === '[DONE]') {
+    gathered.isDone = gathered.hasChoice;
+    return gathered.hasChoice ? { type: 'end' } : { type: 'garbage', detail: 'an end without an answer' };
+  }
+  const chunk = parseJson(data);
+  if (!isJsonObject(chunk)) return { type: 'garbage', detail: 'an event that is not JSON' };
+  if (hasError(chunk)) return { type: 'error', body: chunk };
+  gathered.model = textOf(chunk['model']) || gathered.model;
+  if (isJsonObject(chunk['usage'])) gathered.usage = readUsage(chunk['usage']);
+  const choice: unknown = Array.isArray(chunk['choices']) ? chunk['choices'][0] : undefined;
+  if (!isJsonObject(choice)) return { type: 'more' };
+  gathered.hasChoice = true;
+  const delta = choice['delta'] ?? choice['message'];
+  if (isJsonObject(delta)) takeDelta(gathered, delta, onDelta);
+  gathered.finishReason = textOf(choice['finish_reason']) || gathered.finishReason;
+  return { type: 'more' };
+}
+
+function takeDelta(gathered: Gathered, delta: JsonObject, onDelta: OnDelta): void {
+  const takeText = (text: string): void => {
+    if (text === '') return;
+    gathered.content += text;
+    onDelta({ type: 'text', text });
+  };
+  const takeThinking = (text: string): void => {
+    if (text !== '') onDelta({ type: 'thinking', text });
+  };
+  takeThinking(textOf(delta['reasoning_content']) || textOf(delta['reasoning']));
+  takeText(textOf(delta['content']) + textOf(delta['refusal']));
+  // Mistral's content may be a list of parts of which some are thinking.
+  for (const part of objectsIn(delta['content'])) {
+    if (part['type'] === 'thinking') takeThinking(textOf(part['thinking']) || textOfParts(part['thinking']));
+    else takeText(textOf(part['text']));
+  }
+  for (const piece of objectsIn(delta['tool_calls'])) takeCallPiece(gathered.calls, piece);
 }
 
 /**
@@ -174,11 +179,13 @@ function takeCallPiece(calls: OpenCall[], piece: JsonObject): void {
 }
 
 function textOfParts(value: unknown): string {
-  if (!Array.isArray(value)) return textOf(value);
-  return value
-    .filter(isJsonObject)
+  return objectsIn(value)
     .map((part) => textOf(part['text']))
     .join('');
+}
+
+function objectsIn(value: unknown): JsonObject[] {
+  return Array.isArray(value) ? value.filter(isJsonObject) : [];
 }
 
 function readFinishReason(reason: string | undefined, callCount: number): FinishReason {
