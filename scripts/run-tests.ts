@@ -1,0 +1,170 @@
+// Runs the test files, each in a process of its own: `bun run test [PATH …]`; the last line is `N passed, N failed`.
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { hostTarget } from './targets.ts';
+import { generate, root } from './generate.ts';
+import { compressionLevels } from './temporal-server.ts';
+
+/** What breaks most is tried first; the built binary and the long runs come last. A folder not named here runs before `test/cli`. */
+const order = [
+  'test/tidy.test.ts',
+  'test/unit',
+  '',
+  'test/cli',
+  'test/webui',
+  'test/deploy',
+  'test/binary',
+  'test/replay',
+  'test/chaos',
+];
+
+/** Limits for a whole file and for one test, by folder; generous, because a slow machine is no defect. */
+const limits: readonly { readonly folder: string; readonly fileMs: number; readonly testMs: number }[] = [
+  { folder: 'test/chaos', fileMs: 30 * 60_000, testMs: 20 * 60_000 },
+  { folder: 'test/binary', fileMs: 10 * 60_000, testMs: 3 * 60_000 },
+  { folder: 'test/unit', fileMs: 2 * 60_000, testMs: 20_000 },
+  { folder: 'test', fileMs: 5 * 60_000, testMs: 60_000 },
+];
+
+/** Unit tests share nothing; everything else may start servers and is alone, so that a timing means something. */
+const unitFilesAtOnce = 2;
+
+/** Tests that may be skipped, `file > name` → reason; any other skipped test counts as failed. */
+const allowedSkips: Readonly<Record<string, string>> = {};
+
+/** What tests get of our environment: enough to find programs and registries, no key and no setting of the person who runs them. */
+const environmentNames =
+  /^(PATH|LANG|LC_\w+|TZ|TERM|USER|LOGNAME|SHELL|TMPDIR|CI|\w+_PROXY|\w+_proxy|SSL_CERT_\w+|PIP_\w+|UV_\w+|PYENV_\w+|npm_config_\w+)$/;
+
+interface Outcome {
+  readonly passed: number;
+  readonly failures: readonly string[];
+}
+
+async function main(patterns: readonly string[]): Promise<number> {
+  // Sources import `#generated/…`, and tests of the server run the program that this leaves in the cache.
+  await generate({ target: hostTarget(), devServerLevel: compressionLevels.everyday });
+  const files = findFiles(patterns);
+  const home = mkdtempSync(join(tmpdir(), 'kubiya-test-home-'));
+  const groups = new Set<number>();
+  stopOnSignal(groups, home);
+  const outcomes: Outcome[] = [];
+  const queue = [...files];
+  const runners = Array.from({ length: unitFilesAtOnce }, async () => {
+    for (let file = nextUnit(queue); file !== undefined; file = nextUnit(queue))
+      outcomes.push(await runFile(file, home, groups));
+  });
+  await Promise.all(runners);
+  for (const file of queue) outcomes.push(await runFile(file, home, groups));
+  rmSync(home, { recursive: true, force: true });
+  const failures = outcomes.flatMap((outcome) => outcome.failures);
+  const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
+  for (const failure of failures) console.log(`(fail) ${failure}`);
+  console.log(`${passed} passed, ${failures.length} failed`);
+  return failures.length > 0 || passed === 0 ? 1 : 0;
+}
+
+/** Test files in their order; a pattern is a part of a path. */
+function findFiles(patterns: readonly string[]): string[] {
+  const isWanted = (path: string): boolean =>
+    patterns.length === 0 || patterns.some((pattern) => path.includes(pattern));
+  const rankOf = (path: string): number => {
+    const rank = order.findIndex((prefix) => prefix !== '' && path.startsWith(prefix));
+    return rank === -1 ? order.indexOf('') : rank;
+  };
+  const files = [...new Bun.Glob('test/**/*.test.ts').scanSync({ cwd: root })].filter(isWanted);
+  return files.toSorted((first, second) => rankOf(first) - rankOf(second) || (first < second ? -1 : 1));
+}
+
+function nextUnit(queue: string[]): string | undefined {
+  const isUnit = (file: string | undefined): boolean => file !== undefined && /^test\/(unit\/|tidy)/.test(file);
+  return isUnit(queue[0]) ? queue.shift() : undefined;
+}
+
+async function runFile(file: string, home: string, groups: Set<number>): Promise<Outcome> {
+  const limit = limits.find(({ folder }) => file.startsWith(folder)) ?? { fileMs: 60_000, testMs: 20_000 };
+  const report = join(home, `${file.replaceAll('/', '-')}.xml`);
+  const inherited = Object.entries(process.env).filter(([name]) => environmentNames.test(name));
+  const child = Bun.spawn(
+    [
+      process.execPath,
+      'test',
+      `./${file}`,
+      `--timeout=${limit.testMs}`,
+      '--reporter=junit',
+      `--reporter-outfile=${report}`,
+    ],
+    {
+      cwd: root,
+      env: { ...Object.fromEntries(inherited), HOME: home },
+      stdin: 'ignore',
+      stdout: 'pipe',
+      stderr: 'pipe',
+      detached: true,
+    },
+  );
+  groups.add(child.pid);
+  let isOverdue = false;
+  const timer = setTimeout(() => {
+    isOverdue = true;
+    killGroup(child.pid);
+  }, limit.fileMs);
+  const output = Promise.all([child.stdout.text(), child.stderr.text()]);
+  const code = await child.exited;
+  clearTimeout(timer);
+  // What a test leaves running holds its pipes open: it goes first, and counts as a failure.
+  const hasLeftover = killGroup(child.pid);
+  groups.delete(child.pid);
+  console.log((await output).join('').trimEnd());
+  const outcome = readReport(file, report);
+  const failures = [...outcome.failures];
+  if (isOverdue) failures.push(`${file}: not done after ${limit.fileMs / 1000} s`);
+  else if (hasLeftover) failures.push(`${file}: left a process running`);
+  if (code !== 0 && failures.length === 0) failures.push(`${file}: ended with ${code}`);
+  return { passed: outcome.passed, failures };
+}
+
+/** True when there was something to kill. */
+function killGroup(group: number): boolean {
+  try {
+    process.kill(-group, 'SIGKILL');
+    return true;
+  } catch {
+    return false; // ESRCH: the group is empty, as it should be.
+  }
+}
+
+function readReport(file: string, path: string): Outcome {
+  if (!existsSync(path)) return { passed: 0, failures: [] };
+  const cases = readFileSync(path, 'utf8').matchAll(
+    /<testcase name="([^"]*)" classname="([^"]*)"[^>]*?(?:\/>|>([\s\S]*?)<\/testcase>)/g,
+  );
+  let passed = 0;
+  const failures: string[] = [];
+  for (const [, name = '', group = '', inside = ''] of cases) {
+    const title = unescapeXml([file, group, name].filter(Boolean).join(' > '));
+    if (inside.includes('<failure') || inside.includes('<error')) failures.push(title);
+    else if (!inside.includes('<skipped')) passed += 1;
+    else if (allowedSkips[title] === undefined) failures.push(`${title}: skipped`);
+    else console.log(`(skip) ${title}: ${allowedSkips[title]}`);
+  }
+  return { passed, failures };
+}
+
+function unescapeXml(text: string): string {
+  const entities: Readonly<Record<string, string>> = { lt: '<', gt: '>', quot: '"', apos: "'", amp: '&' };
+  return text.replaceAll(/&(lt|gt|quot|apos|amp);/g, (whole, name: string) => entities[name] ?? whole);
+}
+
+function stopOnSignal(groups: ReadonlySet<number>, home: string): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      for (const group of groups) killGroup(group);
+      rmSync(home, { recursive: true, force: true });
+      process.exit(130);
+    });
+  }
+}
+
+if (import.meta.main) process.exit(await main(process.argv.slice(2)));
