@@ -4,7 +4,7 @@ import type { Origin } from './config.ts';
 /** What a command is about; an option is read and checked only by the commands that name it. */
 export type CommandScope = 'api' | 'exec' | 'worker' | 'server' | 'show';
 
-type OptionType =
+export type OptionType =
   | { readonly type: 'text' }
   | { readonly type: 'path' }
   | { readonly type: 'url' }
@@ -28,6 +28,8 @@ export type OptionDeclaration = OptionType & {
   readonly valueName?: string;
   readonly isSecret?: boolean;
   readonly scopes: readonly CommandScope[];
+  /** Where the flag exists, when not in all of `scopes`. */
+  readonly flagScopes?: readonly CommandScope[];
   readonly description: string;
 };
 
@@ -74,6 +76,9 @@ export const options = {
   },
   environmentName: {
     type: 'text',
+    flag: 'environment',
+    flagScopes: ['exec'],
+    valueName: 'id|name',
     environment: ['ENVIRONMENT_NAME'],
     default: 'default',
     scopes: connecting,
@@ -336,6 +341,8 @@ export function optionEntries(): readonly (readonly [OptionName, OptionDeclarati
 /** The options of a scope that have a flag, for the command line. */
 export function flagOptions(scope: CommandScope): readonly (OptionDeclaration & { readonly flag: string })[] {
   return optionEntries().flatMap(([, option]) =>
-    option.flag !== undefined && option.scopes.includes(scope) ? [{ ...option, flag: option.flag }] : [],
+    option.flag !== undefined && (option.flagScopes ?? option.scopes).includes(scope)
+      ? [{ ...option, flag: option.flag }]
+      : [],
   );
 }

@@ -1,0 +1,133 @@
+// The only door to stdout and stderr: colour, terminals, pipes that close, and words that must not move the cursor.
+import { Chalk } from 'chalk';
+import type { Environment } from '../config/sources.ts';
+
+export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+
+/** One of the two streams. */
+export interface Sink {
+  readonly isTty: boolean;
+  /** Columns of the terminal; undefined in a pipe. */
+  readonly columns: number | undefined;
+  /** Waits while the reader is slow. After the reader has gone it does nothing. */
+  write(text: string): Promise<void>;
+  /** The text in this style where this stream shows colour. */
+  style(style: Style, text: string): string;
+  /** Text of a model or a tool: on a terminal without control sequences, in a pipe as it is. */
+  foreign(text: string): string;
+}
+
+export interface Output {
+  /** The answer: data, and nothing else. */
+  readonly stdout: Sink;
+  /** Everything else. */
+  readonly stderr: Sink;
+  /** True when a question can be asked: a person sits at both ends and it is no CI. */
+  readonly isInteractive: boolean;
+  /** Aborts when nobody reads stdout any more (`| head`). */
+  readonly closed: AbortSignal;
+  /** One line on stdout. */
+  print(line: string): Promise<void>;
+  printJson(value: unknown): Promise<void>;
+  /** One line on stderr. */
+  note(line: string): Promise<void>;
+  /** Resolves when both streams have been handed to the system. */
+  flush(): Promise<void>;
+}
+
+/** What is used of a Node stream; tests give their own. */
+export interface OutputStream {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  readonly writableNeedDrain?: boolean;
+  write(text: string, done?: (error?: Error | null) => void): boolean;
+  once(event: 'drain' | 'close', listener: () => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  removeListener(event: 'drain' | 'close', listener: () => void): unknown;
+}
+
+export function createProcessOutput(environment: Environment): Output {
+  return createOutput(process.stdout, process.stderr, { environment, isStdinTty: process.stdin.isTTY === true });
+}
+
+export function createOutput(
+  stdoutStream: OutputStream,
+  stderrStream: OutputStream,
+  { environment, isStdinTty }: { environment: Environment; isStdinTty: boolean },
+): Output {
+  const closed = new AbortController();
+  // A reader that left is not our error; what is still to be done (a clean-up, a running agent) goes on silently.
+  const stdout = createSink(stdoutStream, showsColour(stdoutStream, environment), () => closed.abort());
+  const stderr = createSink(stderrStream, showsColour(stderrStream, environment), () => undefined);
+  const isCi = isSet(environment['CI']) && environment['CI'] !== 'false';
+  return {
+    stdout,
+    stderr,
+    isInteractive: isStdinTty && stderr.isTty && !isCi && environment['TERM'] !== 'dumb',
+    closed: closed.signal,
+    print: (line) => stdout.write(`${line}\n`),
+    printJson: (value) => stdout.write(`${JSON.stringify(value, null, stdout.isTty ? 2 : undefined)}\n`),
+    note: (line) => stderr.write(`${line}\n`),
+    flush: async () => {
+      await Promise.all([drain(stdoutStream), drain(stderrStream)]);
+    },
+  };
+}
+
+function createSink(stream: OutputStream, hasColour: boolean, onGone: () => void): Sink {
+  // A level of our own: chalk's detection knows nothing of NO_COLOR.
+  const chalk = new Chalk({ level: hasColour ? 1 : 0 });
+  let isGone = false;
+  const isTty = stream.isTTY === true;
+  stream.on('error', () => {
+    // EPIPE and EIO: nobody is at the other end. There is nowhere to report it to.
+    isGone = true;
+    onGone();
+  });
+  return {
+    isTty,
+    columns: isTty ? stream.columns : undefined,
+    write: async (text) => {
+      if (isGone || text === '' || stream.write(text)) return;
+      await new Promise<void>((resolve) => {
+        const done = (): void => {
+          stream.removeListener('drain', done);
+          stream.removeListener('close', done);
+          resolve();
+        };
+        stream.once('drain', done);
+        stream.once('close', done);
+      });
+    },
+    style: (style, text) => chalk[style](text),
+    foreign: (text) => (isTty ? withoutControls(text) : text),
+  };
+}
+
+/** https://no-color.org and https://force-color.org; a dumb terminal shows none. */
+function showsColour(stream: OutputStream, environment: Environment): boolean {
+  if (isSet(environment['NO_COLOR'])) return false;
+  const forced = environment['FORCE_COLOR'];
+  if (isSet(forced)) return forced !== '0' && forced !== 'false';
+  return stream.isTTY === true && environment['TERM'] !== 'dumb';
+}
+
+function isSet(value: string | undefined): value is string {
+  return value !== undefined && value !== '';
+}
+
+// Escape sequences (CSI, OSC and two-character ones), then every control character but newline and tab.
+// oxlint-disable-next-line no-control-regex -- control characters are what it is about
+const controls =
+  /\u001B(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001B]*(?:\u0007|\u001B\\)?|[@-Z\\-_])|[\u0000-\u0008\u000B-\u001F\u007F-\u009F]/g;
+
+function withoutControls(text: string): string {
+  return text.replaceAll('\r\n', '\n').replace(controls, '');
+}
+
+function drain(stream: OutputStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write('', () => resolve());
+    stream.once('close', resolve);
+  });
+}
