@@ -23,7 +23,7 @@ export interface CallContext {
 }
 
 export interface CallOperations<Result> {
-  /** Does the work. Rejects only to make Temporal try again; then nothing is recorded as finished. */
+  /** Does the work. Rejects only to make Temporal try again; a call without side effects may then start again. */
   start(context: CallContext): Promise<Result>;
   /** The result of a call whose outcome nobody knows. */
   interrupted(outputSeen: string): Result;
@@ -89,6 +89,12 @@ export function createCallRegistry(journal: Journal, onJournalError: (error: unk
       // The work is done and its result is in memory: a disk that fills up now must not lose it.
       await execution.append([finishedRecord(call, result)], { isSynced }).catch(onJournalError);
       return result;
+    } catch (error) {
+      if (call.effect !== 'side_effecting') {
+        const released = { type: 'released', call: call.callId, turn: call.turn, at: now() } as const;
+        await execution.append([released], { isSynced }).catch(onJournalError);
+      }
+      throw error;
     } finally {
       await trace.end();
     }

@@ -9,6 +9,8 @@ import { errnoOf, KubiyaError } from '../errors.ts';
 const recordSchema = v.variant('type', [
   v.object({ type: v.literal('received'), call: v.string(), turn: v.number(), attempt: v.number(), at: v.string() }),
   v.object({ type: v.literal('started'), call: v.string(), turn: v.number(), at: v.string() }),
+  /** A started call ended without a result and without an effect that matters: it may start again. */
+  v.object({ type: v.literal('released'), call: v.string(), turn: v.number(), at: v.string() }),
   v.object({ type: v.literal('output'), call: v.string(), turn: v.number(), text: v.string() }),
   v.object({ type: v.literal('finished'), call: v.string(), turn: v.number(), at: v.string(), result: v.unknown() }),
 ]);
@@ -164,6 +166,9 @@ function fold(entries: Map<string, MutableEntry>, record: JournalRecord): void {
       break;
     case 'started':
       entry.hasStarted = true;
+      break;
+    case 'released':
+      entry.hasStarted = false;
       break;
     case 'output':
       entry.output = (entry.output + record.text).slice(-outputCharactersMax);

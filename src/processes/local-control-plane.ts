@@ -1,0 +1,170 @@
+// The embedded control plane with its Temporal server: the persistent one of ~/.kubiya/local and the private one of exec --local.
+import { randomBytes } from 'node:crypto';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from '../config/config.ts';
+import { errnoOf, KubiyaError } from '../errors.ts';
+import { writeFileAtomic } from '../lib/atomic-file.ts';
+import { systemClock } from '../lib/clock.ts';
+import { ensureSecureDirectory } from '../lib/secure-directory.ts';
+import type { LocalServerRecord } from '../controlplane/local-server.ts';
+import { ensureDevServer } from '../server/dev-server-asset.ts';
+import { startDevServer, type DevServer } from '../server/dev-server.ts';
+import { startControlPlane, type ControlPlane, type ControlPlaneActivity } from '../server/start.ts';
+import { probeTemporal, type TemporalTarget } from '../server/temporal.ts';
+import { acquireLock, type Lock } from '../supervisor/lock.ts';
+import { version } from '../version.ts';
+import type { InstanceScope } from './instance-scope.ts';
+import type { Teardown } from './teardown.ts';
+
+export interface LocalControlPlane {
+  readonly url: string;
+  readonly token: string;
+  readonly temporalAddress: string;
+  activity(): ControlPlaneActivity;
+  /** Resolves with the reason when Temporal could not be kept alive. */
+  readonly failed: Promise<string>;
+}
+
+const defaultNamespace = 'default';
+/** SIGTERM to the dev server takes up to 3.3 s with a database to close (temporal.md §1.2), 8 s before SIGKILL. */
+const devServerStopMs = 12_000;
+const controlPlaneStopMs = 5_000;
+
+/** Throw-away: everything in memory, random ports, a token nobody else sees. Steps to undo it go into `teardown`. */
+export async function startPrivateControlPlane(config: Config, scope: InstanceScope, directory: string, teardown: Teardown): Promise<LocalControlPlane> {
+  const token = newToken();
+  scope.redactor.register(token);
+  const devServer = await launchDevServer(config, scope, { directory, port: 0, databaseFile: undefined }, teardown);
+  const temporal: TemporalTarget = { address: devServer.address, namespace: defaultNamespace, isLocal: true };
+  const controlPlane = await startControlPlane({
+    host: '127.0.0.1',
+    port: 0,
+    isPortExplicit: false,
+    token,
+    signingKey: randomBytes(signingKeyBytes),
+    databasePath: ':memory:',
+    temporal,
+    log: scope.log.child('server'),
+    version,
+    clock: systemClock,
+  });
+  teardown.add('control plane', controlPlaneStopMs, () => controlPlane.stop());
+  return handleOf(controlPlane, token, temporal.address, devServer);
+}
+
+/** The one of this data directory, held by a lock. Undefined when another process holds it. */
+export async function startPersistentControlPlane(config: Config, scope: InstanceScope, teardown: Teardown): Promise<LocalControlPlane | undefined> {
+  const { server, paths } = config;
+  ensureDirectory(server.dataDirectory);
+  const lock = lockDataDirectory(server.dataDirectory, scope.instanceId);
+  if (lock === undefined) return undefined;
+  teardown.add('lock of the data directory', 1_000, () => lock.release());
+  const token = server.token?.reveal() ?? keptSecret(paths.localTokenFile, newToken);
+  scope.redactor.register(token);
+  const signingKey = Buffer.from(keptSecret(paths.localSigningKeyFile, () => randomBytes(signingKeyBytes).toString('base64')), 'base64');
+  const host = server.host;
+  const external = server.temporal;
+  const devServer =
+    external === undefined
+      ? await launchDevServer(config, scope, { directory: server.dataDirectory, port: defaultTemporalPort, databaseFile: join(server.dataDirectory, 'temporal.db'), host }, teardown)
+      : undefined;
+  const temporal: TemporalTarget =
+    external === undefined
+      ? { address: devServer?.address ?? '', namespace: defaultNamespace, isLocal: true }
+      : { address: external.address, namespace: external.namespace, apiKey: external.apiKey?.reveal(), tls: external.isTls, isLocal: false };
+  const controlPlane = await startControlPlane({
+    host,
+    port: server.port,
+    isPortExplicit: server.isPortExplicit,
+    token,
+    signingKey,
+    databasePath: join(server.dataDirectory, 'control-plane.db'),
+    temporal,
+    advertisedHost: server.advertise,
+    advertisedTemporalAddress: server.advertise === undefined || external !== undefined ? undefined : `${server.advertise}:${portOf(temporal.address)}`,
+    log: scope.log.child('server'),
+    version,
+    clock: systemClock,
+  });
+  teardown.add('control plane', controlPlaneStopMs, () => controlPlane.stop());
+  const localUrl = `http://127.0.0.1:${controlPlane.port}`;
+  announce(paths.localServerRecordFile, { url: localUrl, pid: process.pid, instance_id: scope.instanceId, started_at: new Date().toISOString(), version });
+  if (server.token !== undefined) writeFileAtomic(paths.localTokenFile, `${token}\n`);
+  teardown.add('record of the server', 1_000, () => rmSync(paths.localServerRecordFile, { force: true }));
+  return handleOf(controlPlane, token, temporal.address, devServer);
+}
+
+const signingKeyBytes = 32;
+const defaultTemporalPort = 7233;
+
+interface DevServerPlace {
+  readonly directory: string;
+  readonly port: number;
+  readonly databaseFile: string | undefined;
+  readonly host?: string;
+}
+
+async function launchDevServer(config: Config, scope: InstanceScope, place: DevServerPlace, teardown: Teardown): Promise<DevServer> {
+  const executable = await ensureDevServer(config.paths.cacheDirectory, { searchPath: scope.environment['PATH'] });
+  const devServer = await startDevServer({
+    executable,
+    port: place.port,
+    host: place.host,
+    databaseFile: place.databaseFile,
+    directory: place.directory,
+    spawner: scope.spawner,
+    log: scope.log.child('temporal'),
+    environment: { PATH: scope.environment['PATH'] ?? '', HOME: place.directory },
+    probe: (address) => probeTemporal({ address, namespace: defaultNamespace, isLocal: true }),
+  });
+  teardown.add('Temporal dev server', devServerStopMs, () => devServer.stop());
+  return devServer;
+}
+
+function handleOf(controlPlane: ControlPlane, token: string, temporalAddress: string, devServer: DevServer | undefined): LocalControlPlane {
+  const failed = new Promise<string>((resolve) => {
+    void devServer?.exited.then(({ reason }) => reason !== null && resolve(reason));
+  });
+  return { url: controlPlane.url, token, temporalAddress, activity: () => controlPlane.activity(), failed };
+}
+
+const newToken = (): string => `kubiya_${randomBytes(24).toString('base64url')}`;
+const portOf = (address: string): string => address.slice(address.lastIndexOf(':') + 1);
+
+function ensureDirectory(path: string): void {
+  try {
+    ensureSecureDirectory(path);
+  } catch (error) {
+    throw new KubiyaError(`the data directory ${path} cannot be used (${errnoOf(error) ?? 'refused'})`, {
+      kind: 'configuration',
+      code: 'data_directory_unusable',
+      hint: 'choose another with --data-dir or KUBIYA_HOME',
+      cause: error,
+    });
+  }
+}
+
+function lockDataDirectory(directory: string, instanceId: string): Lock | undefined {
+  const result = acquireLock(join(directory, 'server.lock'), { instanceId });
+  return result.kind === 'acquired' ? result.lock : undefined;
+}
+
+/** A secret that is made once and kept owner-only. */
+function keptSecret(path: string, create: () => string): string {
+  try {
+    const kept = readFileSync(path, 'utf8').trim();
+    if (kept !== '') return kept;
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+  const secret = create();
+  ensureSecureDirectory(join(path, '..'));
+  writeFileAtomic(path, `${secret}\n`);
+  return secret;
+}
+
+function announce(path: string, record: LocalServerRecord): void {
+  ensureSecureDirectory(join(path, '..'));
+  writeFileAtomic(path, `${JSON.stringify(record, null, 2)}\n`);
+}

@@ -1,0 +1,284 @@
+// One registered worker from registration to disconnect: the part that `worker start` and `exec --local` have in common.
+import { readFileSync } from 'node:fs';
+import { hostname as systemHostname } from 'node:os';
+import type { Config } from '../config/config.ts';
+import type { ControlPlaneClient } from '../controlplane/client.ts';
+import { startHeartbeat, type HeartbeatLoop } from '../controlplane/heartbeat.ts';
+import { createPublisher, type EventSink } from '../controlplane/publisher.ts';
+import { errnoOf, KubiyaError, messageOf } from '../errors.ts';
+import { createModelClient, discoverProvider, resolveModel } from '../gateway/providers.ts';
+import { backoffDelayMs } from '../lib/backoff.ts';
+import { systemClock } from '../lib/clock.ts';
+import type { WorkerStartResponse } from '../protocol/control-plane.ts';
+import type { WireEvent } from '../protocol/events.ts';
+import type { ProviderCredentials } from '../protocol/providers.ts';
+import { createSystemInfoCollector, type SystemInfoCollector } from '../telemetry/system-info.ts';
+import { version } from '../version.ts';
+import { createCallRegistry } from '../worker/calls.ts';
+import type { Session, TemporalAddress, WorkerCounters, WorkerDeps } from '../worker/deps.ts';
+import { createJournal } from '../worker/journal.ts';
+import { prepareNativeAddon } from '../worker/native.ts';
+import type { RunningWorker } from '../worker/run.ts';
+import type { InstanceScope } from './instance-scope.ts';
+import type { Teardown } from './teardown.ts';
+
+export interface WorkerPlace {
+  /** Absolute paths of existing directories. */
+  readonly journalDirectory: string;
+  readonly workspaceDirectory: string;
+  /** Holds `venv/` and `requirements.txt`. */
+  readonly directory: string;
+}
+
+export interface SessionWorkerOptions {
+  readonly config: Config;
+  readonly scope: InstanceScope;
+  readonly client: ControlPlaneClient;
+  readonly queue: { readonly id: string; readonly name: string };
+  readonly place: WorkerPlace;
+  /** From `loadTemporalWorker`: started early, because loading takes a while. */
+  readonly engine: Promise<TemporalEngine>;
+  readonly logLines: () => readonly string[];
+  readonly signal: AbortSignal;
+}
+
+export interface SessionWorker {
+  readonly session: Session;
+  readonly worker: RunningWorker;
+  readonly counters: Readonly<WorkerCounters>;
+}
+
+export type TemporalEngine = Pick<typeof import('../worker/run.ts'), 'startWorker'>;
+
+/** Registration is tried again for as long as a server may be restarting; a worker that cannot register is of no use. */
+const registrationAttemptsMax = 8;
+const registrationBackoff = { firstMs: 500, mostMs: 10_000 };
+const registrationTimeoutMs = 15_000;
+/** The server lists a worker by its first heartbeat: a moment, or something is wrong. */
+const listedWithinMs = 10_000;
+const listedPollMs = 50;
+/** System information goes with the first heartbeat and then every five minutes (protocol.md §1.2). */
+const fullHeartbeatEveryMs = 300_000;
+const publisherStopMs = 5_000;
+
+/** Makes the native addon available and loads the Temporal worker; begin it before anything else, await it last. */
+export async function loadTemporalWorker(config: Config): Promise<TemporalEngine> {
+  await prepareNativeAddon(config.paths.cacheDirectory);
+  return import('../worker/run.ts');
+}
+
+/** Registers, connects, beats, polls; resolves when all of it is true. Steps to undo it go into `teardown`. */
+export async function startSessionWorker(options: SessionWorkerOptions, teardown: Teardown): Promise<SessionWorker> {
+  const { config, scope, client, place } = options;
+  const log = scope.log.child('worker');
+  const systemInfo = createSystemInfoCollector({ version, workingDirectory: place.directory, dataDirectory: place.directory });
+  const registration = await register(options, systemInfo);
+  const session = sessionOf(options, registration);
+  if (session.temporal.apiKey !== undefined) scope.redactor.register(session.temporal.apiKey);
+  if (registration.workflow_signing_key) scope.redactor.register(registration.workflow_signing_key);
+  let end: { reason: 'shutdown' | 'error'; message?: string } = { reason: 'shutdown' };
+  teardown.add('disconnect', 6_000, () =>
+    client.disconnectWorker(session.workerId, { reason: end.reason, exit_code: end.reason === 'error' ? 1 : 0, error_message: end.message ?? null }),
+  );
+
+  const journal = await createJournal(place.journalDirectory, Date.now());
+  teardown.add('journal', 2_000, () => journal.close());
+  const publisher = createPublisher({
+    directory: place.journalDirectory,
+    sink: sinkOf(client, registration.supports_event_batches === true),
+    log: scope.log.child('events'),
+  });
+  const counters: WorkerCounters = { executionsCompleted: 0, executionsFailed: 0, modelCalls: 0, toolCalls: 0 };
+  const calls = createCallRegistry(journal, (error) => log.error('The journal could not be written', { reason: messageOf(error) }));
+  const credentials = credentialsOf(config, registration);
+  const deps: WorkerDeps = {
+    controlPlane: client,
+    models: createModelClient(credentials),
+    defaultModel: (signal) => discoverProvider(credentials, signal),
+    checkModel: (model) => void resolveModel(model, credentials),
+    publisher,
+    journal,
+    calls,
+    spawner: scope.spawner,
+    redactor: scope.redactor,
+    log,
+    clock: systemClock,
+    counters,
+  };
+  const { startWorker } = await options.engine;
+  const worker = await startWorker(session, deps);
+  log.info('Connected to Temporal', { address: session.temporal.address, namespace: session.temporal.namespace });
+  const heartbeat = beat(options, session, worker, counters, systemInfo);
+  teardown.add('heartbeat', 2_000, () => heartbeat.stop());
+  teardown.add('events', publisherStopMs + 1_000, () => publisher.stop(publisherStopMs));
+  void worker.ended.catch((error: unknown) => (end = { reason: 'error', message: messageOf(error) }));
+  await listed(options, session, heartbeat);
+  return { session, worker, counters };
+}
+
+async function register(options: SessionWorkerOptions, systemInfo: SystemInfoCollector): Promise<WorkerStartResponse> {
+  const { client, queue, scope, signal } = options;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await client.startQueue(
+        queue.id,
+        { worker_sdk_version: version, system_info: systemInfo.collect(), control_plane_url: client.url },
+        { attemptsMax: 1, timeoutMs: registrationTimeoutMs, signal },
+      );
+    } catch (error) {
+      const isPassing = error instanceof KubiyaError && (error.kind === 'network' || error.isRetryable);
+      if (!isPassing || attempt >= registrationAttemptsMax || signal.aborted) throw error;
+      const delayMs = backoffDelayMs(attempt, registrationBackoff);
+      scope.log.warn('Registration failed and is tried again', { attempt, delay_ms: delayMs, reason: error.message });
+      await systemClock.sleep(delayMs, signal);
+    }
+  }
+}
+
+function sessionOf(options: SessionWorkerOptions, registration: WorkerStartResponse): Session {
+  const { config, scope, queue, place } = options;
+  const apiKey = registration.temporal_api_key || undefined;
+  const signingKey = registration.workflow_signing_key || undefined;
+  const isLocal = registration.is_local === true;
+  const temporal: TemporalAddress = {
+    address: registration.temporal_host,
+    namespace: registration.temporal_namespace,
+    isTls: apiKey !== undefined || registration.temporal_tls === true,
+    ...(apiKey === undefined ? {} : { apiKey }),
+    ...caOf(config),
+    ...(isLocal ? {} : proxyOf(config, registration.temporal_host)),
+  };
+  return {
+    instanceId: scope.instanceId,
+    workerId: registration.worker_id,
+    queueId: queue.id,
+    queueName: registration.queue_name ?? queue.name,
+    taskQueue: registration.task_queue_name,
+    temporal,
+    ...(signingKey === undefined ? {} : { signingKey: Buffer.from(signingKey, 'base64') }),
+    isLocal,
+    concurrentActivitiesMax: config.worker.concurrentActivitiesMax,
+    concurrentWorkflowsMax: config.worker.concurrentWorkflowsMax,
+    activityTimeoutMs: config.worker.activityTimeoutMs,
+    ...(config.model === undefined ? {} : { modelOverride: config.model }),
+    directories: { workspaces: place.workspaceDirectory, python: place.directory, cache: config.paths.cacheDirectory },
+    toolEnvironment: scope.environment,
+  };
+}
+
+function caOf(config: Config): Pick<TemporalAddress, 'caCertificate'> {
+  const { caFile } = config.network;
+  if (caFile === undefined) return {};
+  try {
+    return { caCertificate: readFileSync(caFile) };
+  } catch (error) {
+    throw new KubiyaError(`the certificate authority file ${caFile} cannot be read (${errnoOf(error) ?? 'unknown error'})`, {
+      kind: 'configuration',
+      code: 'ca_file_unreadable',
+      hint: 'correct KUBIYA_CA_FILE or SSL_CERT_FILE',
+      cause: error,
+    });
+  }
+}
+
+/** The HTTP CONNECT proxy of HTTPS_PROXY, unless NO_PROXY names the host. */
+export function proxyOf(config: Pick<Config, 'network'>, address: string): Pick<TemporalAddress, 'proxy'> {
+  const { httpsProxy, noProxy } = config.network;
+  if (httpsProxy === undefined || isExcluded(address, noProxy ?? '')) return {};
+  const url = new URL(httpsProxy);
+  const port = url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port;
+  const user = url.username === '' ? {} : { user: decodeURIComponent(url.username), password: decodeURIComponent(url.password) };
+  return { proxy: { address: `${url.hostname}:${port}`, ...user } };
+}
+
+function isExcluded(address: string, noProxy: string): boolean {
+  const host = address.slice(0, address.lastIndexOf(':')).toLowerCase();
+  return noProxy
+    .split(',')
+    .map((entry) => entry.trim().toLowerCase().replace(/^\*?\./, ''))
+    .some((entry) => entry === '*' || (entry !== '' && (host === entry || host.endsWith(`.${entry}`) || `${entry}` === address)));
+}
+
+/** The user's own variables beat what registration hands out. */
+function credentialsOf(config: Config, registration: WorkerStartResponse): ProviderCredentials {
+  const own = config.providers.reveal();
+  if (own.LITELLM_API_BASE !== undefined || !registration.litellm_api_url || !registration.litellm_api_key) return own;
+  return { ...own, LITELLM_API_BASE: registration.litellm_api_url, LITELLM_API_KEY: registration.litellm_api_key };
+}
+
+function sinkOf(client: ControlPlaneClient, hasBatches: boolean): EventSink {
+  return {
+    publishEvents: async (executionId, events, signal) => {
+      const call = { signal, attemptsMax: 1 };
+      if (hasBatches) {
+        await client.publishEvents(executionId, events, call);
+        return;
+      }
+      for (const event of events) await client.publishEvent(executionId, withoutId(event), call);
+    },
+    updateExecution: async (executionId, update, signal) => void (await client.updateExecution(executionId, update, { signal, attemptsMax: 1 })),
+    saveSession: async (executionId, session, signal) => {
+      const answer = await client.saveSession(executionId, session, { signal, attemptsMax: 1 });
+      if (!answer.success) throw new KubiyaError('The control plane did not keep the conversation', { kind: 'api_refused', code: 'session_not_kept' });
+    },
+  };
+}
+
+/** The cloud's route knows no event id. */
+const withoutId = ({ event_type, data, timestamp }: WireEvent) => ({ event_type, data, timestamp });
+
+function beat(
+  options: SessionWorkerOptions,
+  session: Session,
+  worker: RunningWorker,
+  counters: WorkerCounters,
+  systemInfo: SystemInfoCollector,
+): HeartbeatLoop {
+  const { client, scope, config } = options;
+  let nextFullMs = 0;
+  let isFailing = false;
+  return startHeartbeat({
+    client,
+    workerId: session.workerId,
+    intervalMs: config.worker.heartbeatIntervalMs,
+    payload: () => {
+      const isFull = performance.now() >= nextFullMs;
+      if (isFull) nextFullMs = performance.now() + fullHeartbeatEveryMs;
+      const { used, max } = worker.slots();
+      return {
+        status: 'active',
+        tasks_processed: counters.executionsCompleted + counters.executionsFailed,
+        worker_metadata: { version, instance_id: session.instanceId, slots_used: used, slots_max: max, rss_bytes: process.memoryUsage.rss(), model_calls: counters.modelCalls, tool_calls: counters.toolCalls },
+        ...(isFull ? { system_info: { ...systemInfo.collect(), hostname: config.worker.hostname || systemHostname() } } : {}),
+        logs: [...options.logLines()],
+      };
+    },
+    onUnknownWorker: async () => {
+      scope.log.warn('The control plane no longer knows this worker, registering again', { worker: session.workerId });
+      const again = await register(options, systemInfo).catch(() => undefined);
+      return again?.worker_id;
+    },
+    onBeat: ({ error }) => {
+      if (error !== undefined && !isFailing) scope.log.warn('A heartbeat failed', { reason: error.message });
+      if (error === undefined && isFailing) scope.log.info('Heartbeats arrive again');
+      isFailing = error !== undefined;
+    },
+  });
+}
+
+/** Ready is true when the control plane lists this very worker: another one of the queue may be dead and still listed. */
+async function listed(options: SessionWorkerOptions, session: Session, heartbeat: HeartbeatLoop): Promise<void> {
+  await heartbeat.first;
+  const deadline = performance.now() + listedWithinMs;
+  for (;;) {
+    const workers = await options.client.listQueueWorkers(session.queueId, { signal: options.signal });
+    if (workers.some((worker) => worker.id === session.workerId || worker.worker_id === session.workerId)) return;
+    if (performance.now() > deadline) break;
+    await systemClock.sleep(listedPollMs, options.signal);
+  }
+  throw new KubiyaError('The control plane does not list this worker although it registered', {
+    kind: 'api_refused',
+    code: 'worker_not_listed',
+    hint: 'look at the control plane’s log; a second worker may have taken this registration over',
+  });
+}

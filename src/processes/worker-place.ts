@@ -1,0 +1,30 @@
+// The directories of a worker, made before anything writes into them.
+import { rmSync } from 'node:fs';
+import type { WorkerPaths } from '../config/paths.ts';
+import { KubiyaError, messageOf } from '../errors.ts';
+import { ensureSecureDirectory } from '../lib/secure-directory.ts';
+import { sweepDeadInstances } from '../supervisor/instance.ts';
+
+/** Names that the cloud knows as ephemeral; whatever carries one belongs to a single `exec --local`. */
+export const ephemeralQueuePrefix = 'local-exec-';
+
+export function prepareWorkerPlace(place: WorkerPaths): void {
+  const directories = [place.directory, place.logsDirectory, place.workspaceDirectory, place.journalDirectory];
+  try {
+    for (const directory of directories) ensureSecureDirectory(directory);
+  } catch (error) {
+    throw new KubiyaError(`the directory ${place.directory} cannot be used: ${messageOf(error)}`, {
+      kind: 'configuration',
+      code: 'directory_unusable',
+      hint: 'free some space or set KUBIYA_HOME to another directory',
+      cause: error,
+    });
+  }
+}
+
+/** Ends what dead workers of this machine left running; the directory of a crashed `exec --local` nobody will use again. */
+export function sweepLeftovers(workersDirectory: string): void {
+  for (const record of sweepDeadInstances(workersDirectory)) {
+    if (record.queue.startsWith(ephemeralQueuePrefix)) rmSync(record.directory, { recursive: true, force: true });
+  }
+}

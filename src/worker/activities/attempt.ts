@@ -1,0 +1,75 @@
+// One attempt of an activity at a call: heartbeats while it waits, and what the attempt's own end means for the call.
+import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import type { FailureType } from '../../agent/state.ts';
+import { KubiyaError } from '../../errors.ts';
+import type { CallRegistry, StopReason } from '../calls.ts';
+import { fatalFailureType, passingFailureType } from './types.ts';
+
+export interface Attempt {
+  /** Temporal's attempt number, from 1. */
+  readonly number: number;
+}
+
+/**
+ * Runs `work` (a call of the registry) for this attempt. A user's cancel stops the call and waits for its end. An attempt
+ * that the server gave up (timed out, not found after an outage) leaves its slot while the call goes on: the next
+ * attempt attaches to it.
+ */
+export async function runAttempt<Result>(
+  callId: string,
+  registry: CallRegistry,
+  heartbeatEveryMs: number,
+  work: (attempt: Attempt) => Promise<Result>,
+): Promise<Result> {
+  const context = Context.current();
+  const heartbeats = setInterval(() => context.heartbeat(), heartbeatEveryMs);
+  const abandoned = new Promise<never>((_resolve, reject) => {
+    context.cancellationSignal.addEventListener('abort', () => {
+      const details = context.cancellationDetails;
+      if (details?.cancelRequested === true) registry.stop(callId, 'cancelled' satisfies StopReason);
+      // A shutdown of this worker is the drain ladder's business: it decides when calls stop.
+      else if (details?.workerShutdown !== true) reject(new CancelledFailure('This attempt is over for the server'));
+    });
+  });
+  abandoned.catch(() => undefined);
+  try {
+    const result = work({ number: context.info.attempt });
+    result.catch(() => undefined); // may end after this attempt was abandoned
+    return await Promise.race([result, abandoned]);
+  } catch (error) {
+    throw asFailure(error);
+  } finally {
+    clearInterval(heartbeats);
+  }
+}
+
+/** Trouble that passes: Temporal tries again after `delayMs`. */
+export function passing(message: string, delayMs: number): ApplicationFailure {
+  return ApplicationFailure.create({ message, type: passingFailureType, nextRetryDelay: Math.max(1, Math.round(delayMs)) });
+}
+
+/** A user's error ends the execution with its sentence; passing network trouble is tried again; the rest is a bug Temporal retries. */
+export function asFailure(error: unknown): unknown {
+  if (!(error instanceof KubiyaError)) return error;
+  if (error.isRetryable || error.kind === 'network') return ApplicationFailure.create({ message: error.message, type: passingFailureType, cause: error });
+  return ApplicationFailure.create({
+    message: error.message,
+    type: fatalFailureType,
+    nonRetryable: true,
+    details: [failureTypeOf(error)],
+  });
+}
+
+function failureTypeOf(error: KubiyaError): FailureType {
+  if (error.code === 'disk_full') return 'disk_full';
+  switch (error.kind) {
+    case 'authentication':
+    case 'configuration':
+    case 'network':
+    case 'limit':
+    case 'timeout':
+      return error.kind;
+    default:
+      return 'agent';
+  }
+}

@@ -1,0 +1,96 @@
+// The activity that makes one model call: streams its answer as events and leaves retries to Temporal.
+import type { ModelFact } from '../../agent/state.ts';
+import { backoffDelayMs } from '../../lib/backoff.ts';
+import { isRetryableFailure, type ModelFailure, type ModelResult } from '../../protocol/model.ts';
+import type { ToolEffect } from '../../protocol/tool.ts';
+import type { Toolset } from '../../tools/toolset.ts';
+import type { CallContext } from '../calls.ts';
+import type { Session, WorkerDeps } from '../deps.ts';
+import { localHeartbeatEveryMs, remoteHeartbeatEveryMs } from '../timing.ts';
+import { passing, runAttempt, type Attempt } from './attempt.ts';
+import type { ExecutionContexts } from './execution-context.ts';
+import { createMessageStream, type MessageStream } from './message-stream.ts';
+import type { AgentActivities, CallModelInput } from './types.ts';
+
+/** Six attempts with this backoff last about 30 s: a provider's hiccup passes, an outage is told soon. */
+const providerAttemptsMax = 6;
+const providerBackoff = { firstMs: 1_000, mostMs: 30_000 };
+/** A provider that wants a longer pause than this is out of quota, not busy. */
+const retryAfterMsMax = 600_000;
+
+export function createCallModel(session: Session, deps: WorkerDeps, contexts: ExecutionContexts): AgentActivities['callModel'] {
+  const heartbeatEveryMs = session.isLocal ? localHeartbeatEveryMs : remoteHeartbeatEveryMs;
+  return (input) =>
+    runAttempt(input.callId, deps.calls, heartbeatEveryMs, (attempt) =>
+      deps.calls.run<ModelFact>(
+        { executionId: input.executionId, callId: input.callId, turn: input.turn, attempt: attempt.number, effect: 'model' },
+        {
+          start: (call) => ask(input, attempt, call, deps, contexts),
+          interrupted: () => ({ type: 'failure', failure: { kind: 'cancelled', message: 'The model call was interrupted' } }),
+          revive: reviveModelFact,
+        },
+      ),
+    );
+}
+
+async function ask(
+  input: CallModelInput,
+  attempt: Attempt,
+  call: CallContext,
+  deps: WorkerDeps,
+  contexts: ExecutionContexts,
+): Promise<ModelFact> {
+  const { prepared } = input;
+  const { toolset } = await contexts.of(input.executionId, prepared);
+  const stream = createMessageStream(input.executionId, input.callId, attempt.number, deps);
+  // Whatever an earlier attempt had streamed is void.
+  if (attempt.number > 1) stream.retry(attempt.number - 1, 'the model call is made again', 0);
+  deps.counters.modelCalls++;
+  const outcome = await deps.models.complete(
+    {
+      model: prepared.model,
+      systemPrompt: prepared.systemPrompt,
+      messages: input.messages,
+      tools: toolset.specs,
+      ...prepared.modelOptions,
+    },
+    (delta) => stream.push(delta),
+    call.signal,
+  );
+  if (outcome.ok) {
+    stream.complete(outcome.result.message.content);
+    return answerOf(outcome.result, toolset);
+  }
+  return judge(outcome.failure, attempt, call, stream);
+}
+
+/** A failure that may pass is thrown for Temporal to try again; one that cannot, or did not, is the agent's to handle. */
+function judge(failure: ModelFailure, attempt: Attempt, call: CallContext, stream: MessageStream): ModelFact {
+  if (call.signal.aborted && call.signal.reason === 'drain') throw passing('The worker stopped during the model call', 1);
+  const isHopeless = (failure.retryAfterMs ?? 0) > retryAfterMsMax;
+  if (isRetryableFailure(failure.kind) && attempt.number < providerAttemptsMax && !isHopeless) {
+    const delayMs = failure.retryAfterMs ?? backoffDelayMs(attempt.number, providerBackoff);
+    stream.retry(attempt.number, failure.message, delayMs);
+    throw passing(failure.message, delayMs);
+  }
+  return { type: 'failure', failure };
+}
+
+function answerOf(result: ModelResult, toolset: Toolset): ModelFact {
+  // A call without a tool fails by itself and touches nothing.
+  const effects = result.message.toolCalls.map((call): ToolEffect => toolset.tools.get(call.name)?.effect(call.arguments) ?? 'read_only');
+  return {
+    type: 'answer',
+    message: result.message,
+    effects,
+    usage: result.usage,
+    isFiltered: result.finishReason === 'content_filter',
+    ...(result.verdict === undefined ? {} : { verdict: result.verdict }),
+  };
+}
+
+/** The journal is ours and owner-only: its shape is checked as far as a torn or foreign file could differ. */
+function reviveModelFact(recorded: unknown): ModelFact | undefined {
+  if (typeof recorded !== 'object' || recorded === null || !('type' in recorded)) return undefined;
+  return recorded.type === 'answer' || recorded.type === 'failure' ? (recorded as ModelFact) : undefined;
+}

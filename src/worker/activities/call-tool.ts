@@ -1,0 +1,142 @@
+// The activity that makes one tool call, at most once, and tells what became of it.
+import * as v from 'valibot';
+import type { AgentEvent, EventData } from '../../protocol/events.ts';
+import { toolResultSchema, type ToolResult } from '../../protocol/tool.ts';
+import type { CallContext } from '../calls.ts';
+import type { Session, WorkerDeps } from '../deps.ts';
+import { localHeartbeatEveryMs, remoteHeartbeatEveryMs } from '../timing.ts';
+import { passing, runAttempt } from './attempt.ts';
+import type { ExecutionContexts } from './execution-context.ts';
+import type { AgentActivities, CallToolInput, ToolFact } from './types.ts';
+
+/** Live output is for watching; the whole (bounded) output comes with tool_completed. */
+const liveOutputCharactersMax = 200_000;
+/** What an event carries of an output (protocol.md §1.5). */
+const eventOutputCharactersMax = 10_000;
+/** What an event carries of the arguments: a written file would be in it twice. */
+const eventArgumentCharactersMax = 20_000;
+
+export function createCallTool(session: Session, deps: WorkerDeps, contexts: ExecutionContexts): AgentActivities['callTool'] {
+  const heartbeatEveryMs = session.isLocal ? localHeartbeatEveryMs : remoteHeartbeatEveryMs;
+  return async (input) => {
+    const { call } = input;
+    const result = await runAttempt(call.callId, deps.calls, heartbeatEveryMs, (attempt) =>
+      deps.calls.run<ToolResult>(
+        { executionId: input.executionId, callId: call.callId, turn: input.turn, attempt: attempt.number, effect: call.effect },
+        {
+          start: (context) => runTool(input, context, session, deps, contexts),
+          interrupted: interruptedResult,
+          revive: (recorded) => {
+            const parsed = v.safeParse(toolResultSchema, recorded);
+            return parsed.success ? parsed.output : undefined;
+          },
+        },
+      ),
+    );
+    // Also after a recorded or interrupted result: an earlier worker may have died before it said so.
+    createToolEvents(input, deps).completed(result);
+    return factOf(call.callId, result);
+  };
+}
+
+async function runTool(
+  input: CallToolInput,
+  call: CallContext,
+  session: Session,
+  deps: WorkerDeps,
+  contexts: ExecutionContexts,
+): Promise<ToolResult> {
+  const { prepared } = input;
+  const context = await contexts.of(input.executionId, prepared);
+  const tool = context.toolset.tools.get(input.call.name);
+  const events = createToolEvents(input, deps);
+  events.started();
+  deps.counters.toolCalls++;
+  if (tool === undefined) return unknownTool(input.call.name, [...context.toolset.tools.keys()]);
+  const result = await tool.run(input.call.arguments, {
+    callId: input.call.callId,
+    executionId: input.executionId,
+    workspace: context.workspace,
+    environment: context.environment,
+    spawner: deps.spawner,
+    signal: call.signal,
+    onOutput: (chunk) => {
+      const text = events.output(chunk);
+      if (text !== '') call.onOutput(text);
+    },
+    limits: { outputBytesMax: prepared.limits.toolOutputBytesMax, timeoutMs: prepared.limits.toolTimeMsMax },
+    python: { directory: session.directories.python },
+  });
+  if (result.status === 'interrupted' && input.call.effect !== 'side_effecting') {
+    throw passing('The worker stopped during a call that may simply run again', 1);
+  }
+  return redacted(result, deps);
+}
+
+function redacted(result: ToolResult, deps: WorkerDeps): ToolResult {
+  const output = deps.redactor.redact(result.output);
+  return result.error === undefined ? { ...result, output } : { ...result, output, error: deps.redactor.redact(result.error) };
+}
+
+function unknownTool(name: string, known: readonly string[]): ToolResult {
+  const choice = known.length === 0 ? 'this agent has no tools' : `the tools are ${known.join(', ')}`;
+  const sentence = `There is no tool named ${name}: ${choice}`;
+  return { status: 'failed', output: sentence, error: sentence, durationMs: 0 };
+}
+
+function interruptedResult(outputSeen: string): ToolResult {
+  const sentence = 'The worker stopped while this call was running, so it is not known whether it took effect';
+  const seen = outputSeen === '' ? 'It had printed nothing that was kept.' : `What it had printed:\n${outputSeen}`;
+  return { status: 'interrupted', output: `${sentence}. ${seen}`, error: sentence, durationMs: 0 };
+}
+
+function factOf(callId: string, result: ToolResult): ToolFact {
+  const isError = result.status !== 'success';
+  const needsReason = isError && result.error !== undefined && !result.output.includes(result.error);
+  return { callId, content: needsReason ? `${result.output}\n[${result.error}]` : result.output, isError };
+}
+
+function createToolEvents(input: CallToolInput, deps: WorkerDeps) {
+  const { call, executionId } = input;
+  const identity = { tool_name: call.name, tool_execution_id: call.callId, message_id: `${executionId}:${input.turn}:model` };
+  const live = deps.redactor.createStream();
+  let characters = 0;
+  let chunks = 0;
+  const emit = <Type extends keyof EventData>(suffix: string, type: Type, data: EventData[Type]): void => {
+    const timestamp = new Date(deps.clock.now()).toISOString();
+    deps.publisher.publish(executionId, { event_id: `${call.callId}:${suffix}`, event_type: type, data, timestamp } as AgentEvent);
+  };
+  return {
+    started: (): void => emit('started', 'tool_started', { ...identity, tool_arguments: argumentsForEvent(deps.redactor.redact(call.arguments)) }),
+    /** The redacted text that was shown. */
+    output: (chunk: string): string => {
+      const content = live.push(chunk);
+      if (content === '' || characters > liveOutputCharactersMax) return '';
+      characters += content.length;
+      emit(`output:${chunks++}`, 'tool_output', { tool_execution_id: call.callId, content });
+      return content;
+    },
+    completed: (result: ToolResult): void => {
+      const isCut = result.output.length > eventOutputCharactersMax || result.originalBytes !== undefined;
+      emit('completed', 'tool_completed', {
+        ...identity,
+        status: result.status === 'success' ? 'success' : 'failed',
+        outcome: result.status,
+        tool_output: result.output.slice(0, eventOutputCharactersMax),
+        duration_ms: result.durationMs,
+        ...(result.error === undefined ? {} : { tool_error: result.error }),
+        ...(isCut ? { truncated: true } : {}),
+      });
+    },
+  };
+}
+
+function argumentsForEvent(raw: string): Record<string, unknown> {
+  if (raw.length > eventArgumentCharactersMax) return { arguments: `${raw.slice(0, eventArgumentCharactersMax)}…` };
+  try {
+    const parsed: unknown = raw.trim() === '' ? {} : JSON.parse(raw);
+    return typeof parsed === 'object' && parsed !== null ? { ...parsed } : { arguments: raw };
+  } catch {
+    return { arguments: raw };
+  }
+}

@@ -1,0 +1,121 @@
+// The first activity: resolves agent, skills, model and every limit, and reports that the execution runs.
+import { statSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
+import { defaultLimits, limitsFrom } from '../../agent/limits.ts';
+import { systemPromptOf } from '../../agent/prompt.ts';
+import type { PreparedAgent } from '../../agent/state.ts';
+import { KubiyaError } from '../../errors.ts';
+import type { Agent } from '../../protocol/control-plane.ts';
+import { createToolset } from '../../tools/toolset.ts';
+import type { Session, WorkerDeps } from '../deps.ts';
+import { callTiming } from '../timing.ts';
+import { asFailure } from './attempt.ts';
+import type { ExecutionContexts } from './execution-context.ts';
+import type { AgentActivities } from './types.ts';
+
+/** Finding a running Ollama and reading three small resources; the local activity itself may take 30 s. */
+const prepareLimitMs = 20_000;
+
+export function createPrepare(session: Session, deps: WorkerDeps, contexts: ExecutionContexts): AgentActivities['prepare'] {
+  return async (input) => {
+    try {
+      const [agent, skills, environment] = await Promise.all([
+        deps.controlPlane.getAgent(input.agent_id),
+        deps.controlPlane.listResolvedSkills('agents', input.agent_id),
+        contexts.environmentOf(input.agent_id, input.execution_id),
+      ]);
+      const model = await chooseModel(session, deps, input.model_id ?? agent.model_id ?? undefined);
+      const workingDirectory = checkedDirectory(environment.working_dir ?? textOf(input.agent_config?.['cwd']));
+      const limits = limitsFrom(agent.configuration ?? {}, { ...defaultLimits, toolTimeMsMax: session.activityTimeoutMs });
+      const enabledSkills = skills.filter((skill) => skill.enabled !== false);
+      const toolset = createToolset(enabledSkills);
+      const prepared: PreparedAgent = {
+        agentId: agent.id,
+        agentName: agent.name,
+        agentVersion: agent.updated_at ?? '',
+        systemPrompt: systemPromptOf({
+          agentName: agent.name,
+          agentPrompt: environment.system_prompt ?? agent.system_prompt ?? undefined,
+          executionPrompt: input.system_prompt ?? undefined,
+          hasTools: toolset.specs.length > 0,
+          workingDirectory,
+        }),
+        model,
+        modelOptions: modelOptionsOf(agent, input.model_config ?? {}),
+        skills: enabledSkills.map(({ id, name, type, configuration }) => ({ id, name, type, enabled: true, configuration: configuration ?? {} })),
+        ...(workingDirectory === undefined ? {} : { workingDirectory }),
+        limits: environment.timeout == null ? limits : { ...limits, wallTimeMsMax: environment.timeout * 1000 },
+        timing: callTiming(session.isLocal, limits.toolTimeMsMax),
+      };
+      announce(deps, input.execution_id, input.prompt, prepared, toolset.problems);
+      return prepared;
+    } catch (error) {
+      throw asFailure(error);
+    }
+  };
+}
+
+async function chooseModel(session: Session, deps: WorkerDeps, named: string | undefined): Promise<string> {
+  const model = session.modelOverride ?? named ?? (await deps.defaultModel(AbortSignal.timeout(prepareLimitMs)));
+  deps.checkModel(model);
+  return model;
+}
+
+function announce(deps: WorkerDeps, executionId: string, prompt: string, prepared: PreparedAgent, problems: readonly string[]): void {
+  const timestamp = new Date(deps.clock.now()).toISOString();
+  const runId = `${executionId}:run`;
+  deps.publisher.publish(executionId, {
+    event_id: runId,
+    event_type: 'run_started',
+    data: { run_id: runId, agent_id: prepared.agentId, cancellable: true },
+    timestamp,
+  });
+  const messageId = `${executionId}_user_1`;
+  deps.publisher.publish(executionId, {
+    event_id: messageId,
+    event_type: 'message',
+    data: { role: 'user', content: prompt, message_id: messageId },
+    timestamp,
+  });
+  problems.forEach((message, index) => {
+    deps.publisher.publish(executionId, {
+      event_id: `${executionId}:problem:${index}`,
+      event_type: 'notice',
+      data: { code: 'skill_problem', message },
+      timestamp,
+    });
+  });
+  deps.publisher.update(executionId, {
+    status: 'running',
+    started_at: timestamp,
+    execution_metadata: { model: prepared.model, agent_version: prepared.agentVersion },
+  });
+}
+
+function checkedDirectory(directory: string | undefined): string | undefined {
+  if (directory === undefined) return undefined;
+  const isDirectory = isAbsolute(directory) && (statSync(directory, { throwIfNoEntry: false })?.isDirectory() ?? false);
+  if (isDirectory) return directory;
+  throw new KubiyaError(`The working directory ${directory} does not exist on the worker's machine`, {
+    kind: 'configuration',
+    code: 'working_directory_missing',
+    hint: 'create it there, or leave --cwd out to work in a directory of the execution',
+  });
+}
+
+function modelOptionsOf(agent: Agent, overrides: Readonly<Record<string, unknown>>): PreparedAgent['modelOptions'] {
+  const options = { ...agent.llm_config, ...overrides };
+  const temperature = numberOf(options['temperature']);
+  const maxOutputTokens = numberOf(options['max_tokens']);
+  const topP = numberOf(options['top_p']);
+  const stop = options['stop'];
+  return {
+    ...(temperature === undefined ? {} : { temperature }),
+    ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
+    ...(topP === undefined ? {} : { topP }),
+    ...(Array.isArray(stop) && stop.every((item) => typeof item === 'string') ? { stop } : {}),
+  };
+}
+
+const numberOf = (value: unknown): number | undefined => (typeof value === 'number' && Number.isFinite(value) ? value : undefined);
+const textOf = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);

@@ -1,0 +1,71 @@
+// The local activity that tells the control plane how an execution stands, and at its end waits until it knows.
+import type { ModelMessage } from '../../protocol/model.ts';
+import type { SessionMessage } from '../../protocol/control-plane.ts';
+import type { WorkerDeps } from '../deps.ts';
+import type { ExecutionContexts } from './execution-context.ts';
+import type { AgentActivities, ReportInput } from './types.ts';
+
+/** A control plane that hangs holds an answer back for so long; after that the outbox delivers it without the workflow. */
+const flushLimitMs = 10_000;
+
+export function createReport(deps: WorkerDeps, contexts: ExecutionContexts): AgentActivities['report'] {
+  return async (input) => {
+    const { executionId, outcome } = input;
+    const timestamp = new Date(deps.clock.now()).toISOString();
+    if (outcome?.status === 'failed') {
+      const data = { error: deps.redactor.redact(outcome.error), error_type: outcome.errorType, retryable: false };
+      deps.publisher.publish(executionId, { event_id: `${executionId}:${input.reportId}:error`, event_type: 'error', data, timestamp });
+    }
+    if (input.transcript !== undefined) {
+      const messages = sessionMessages(executionId, input.transcript, deps);
+      deps.publisher.saveSession(executionId, { session_id: executionId, messages, metadata: { turns: input.turn } });
+    }
+    deps.publisher.update(executionId, updateOf(input, timestamp, deps));
+    if (input.transcript !== undefined) await deps.publisher.flush(executionId, flushLimitMs);
+    if (outcome !== undefined) await end(input, deps, contexts);
+  };
+}
+
+async function end(input: ReportInput, deps: WorkerDeps, contexts: ExecutionContexts): Promise<void> {
+  contexts.forget(input.executionId);
+  await deps.journal.release(input.executionId);
+  const fields = { execution: input.executionId, turns: input.turn, duration_ms: deps.clock.now() - input.startedAtMs };
+  if (input.outcome?.status === 'failed') {
+    deps.counters.executionsFailed++;
+    deps.log.warn('Task failed', { ...fields, reason: deps.redactor.redact(input.outcome.error) });
+  } else {
+    deps.counters.executionsCompleted++;
+    deps.log.info(input.outcome?.status === 'cancelled' ? 'Task cancelled' : 'Task completed', fields);
+  }
+}
+
+function updateOf(input: ReportInput, timestamp: string, deps: WorkerDeps) {
+  const { outcome, usage } = input;
+  const base = {
+    status: input.status,
+    usage: {
+      prompt_tokens: usage.inputTokens,
+      completion_tokens: usage.outputTokens,
+      total_tokens: usage.inputTokens + usage.outputTokens,
+      cache_read_tokens: usage.cacheReadTokens,
+      cache_creation_tokens: usage.cacheWriteTokens,
+    },
+  };
+  if (outcome === undefined) return base;
+  return {
+    ...base,
+    completed_at: timestamp,
+    response: deps.redactor.redact(outcome.response),
+    ...(outcome.status === 'failed' ? { error_message: deps.redactor.redact(outcome.error) } : {}),
+    execution_metadata: { turns: input.turn, ...(outcome.status === 'failed' ? { error_type: outcome.errorType } : {}) },
+  };
+}
+
+function sessionMessages(executionId: string, transcript: readonly ModelMessage[], deps: WorkerDeps): SessionMessage[] {
+  return transcript.map((message, index) => ({
+    role: message.role,
+    content: deps.redactor.redact(message.content),
+    message_id: `${executionId}_${index}`,
+    ...(message.role === 'tool' ? { tool_name: message.name, tool_execution_id: message.toolCallId, tool_status: message.isError ? 'failed' : 'success' } : {}),
+  }));
+}

@@ -1,0 +1,78 @@
+// What a worker is given: the session it runs in and the outside world as a few small interfaces.
+import type { ControlPlaneClient } from '../controlplane/client.ts';
+import type { Publisher } from '../controlplane/publisher.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Spawner } from '../lib/spawn.ts';
+import type { ModelClient } from '../protocol/model.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Redactor } from '../telemetry/redact.ts';
+import type { CallRegistry } from './calls.ts';
+import type { Journal } from './journal.ts';
+
+export interface TemporalAddress {
+  /** `host:port`. */
+  readonly address: string;
+  readonly namespace: string;
+  /** Absent means plaintext unless `isTls`. */
+  readonly apiKey?: string;
+  readonly isTls: boolean;
+  /** PEM of a certificate authority of one's own. */
+  readonly caCertificate?: Uint8Array;
+  /** HTTP CONNECT proxy as `host:port`, with credentials if it wants them. */
+  readonly proxy?: { readonly address: string; readonly user?: string; readonly password?: string };
+}
+
+/** Configuration plus what registration gave: all that is true for as long as this worker is registered. */
+export interface Session {
+  readonly instanceId: string;
+  readonly workerId: string;
+  readonly queueId: string;
+  readonly queueName: string;
+  readonly taskQueue: string;
+  readonly temporal: TemporalAddress;
+  /** Key of the payload signatures; absent where Temporal authenticates its clients. */
+  readonly signingKey?: Uint8Array;
+  /** Temporal is a dev server on this machine: timings are short and heartbeats cost nothing. */
+  readonly isLocal: boolean;
+  readonly concurrentActivitiesMax: number;
+  readonly concurrentWorkflowsMax: number;
+  readonly activityTimeoutMs: number;
+  /** `--model`: beats every other choice. */
+  readonly modelOverride?: string;
+  readonly directories: {
+    readonly workspaces: string;
+    /** Holds `venv/` and `requirements.txt`. */
+    readonly python: string;
+    readonly cache: string;
+  };
+  /** The allow-listed environment that tools start from. */
+  readonly toolEnvironment: Readonly<Record<string, string>>;
+}
+
+export interface WorkerDeps {
+  readonly controlPlane: Pick<
+    ControlPlaneClient,
+    'getAgent' | 'listResolvedSkills' | 'getResolvedEnvironment'
+  >;
+  readonly models: ModelClient;
+  /** The model to use when neither the user, the execution nor the agent names one; throws the `no_provider` error. */
+  readonly defaultModel: (signal: AbortSignal) => Promise<string>;
+  /** Throws a KubiyaError when no provider can serve this model: known before the first turn. */
+  readonly checkModel: (model: string) => void;
+  readonly publisher: Publisher;
+  readonly journal: Journal;
+  readonly calls: CallRegistry;
+  readonly spawner: Spawner;
+  readonly redactor: Redactor;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly counters: WorkerCounters;
+}
+
+/** Numbers since the start, for heartbeats, status and metrics. */
+export interface WorkerCounters {
+  executionsCompleted: number;
+  executionsFailed: number;
+  modelCalls: number;
+  toolCalls: number;
+}

@@ -1,0 +1,176 @@
+// Runs the Temporal worker of a session: connects, polls, and walks down the drain ladder when told.
+import { DefaultLogger, NativeConnection, Runtime, Worker, type LogLevel, type NativeConnectionOptions } from '@temporalio/worker';
+import { workflowBundle } from '#generated/workflow-bundle';
+import { KubiyaError, messageOf } from '../errors.ts';
+import { createPayloadSignatureCodec } from '../lib/payload-signature.ts';
+import type { Log } from '../telemetry/log.ts';
+import { createActivities } from './activities/index.ts';
+import type { Session, TemporalAddress, WorkerDeps } from './deps.ts';
+import { localHeartbeatEveryMs, remoteHeartbeatEveryMs } from './timing.ts';
+
+/** What the worker tells a status page or a heartbeat. */
+export interface WorkerSlots {
+  readonly used: number;
+  readonly max: number;
+}
+
+export interface RunningWorker {
+  /** Resolves when the worker has ended, rejects when it ended by a fault. */
+  readonly ended: Promise<void>;
+  /**
+   * Stops polling and lets running calls finish for `limitMs`, then stops them (their executions go on elsewhere). `cancel`
+   * shortens the limit to now.
+   */
+  drain(limitMs: number): Promise<{ readonly finished: number; readonly stopped: number }>;
+  cancel(): void;
+  slots(): WorkerSlots;
+}
+
+/** All live runs stay in the cache: an evicted one costs a replay of its history. A one-shot worker has one. */
+const cachedWorkflowsMax = 500;
+/** After a kill the next worker waits this long before it may take a workflow off the dead one's own queue. */
+const stickyTimeoutMs = 2_000;
+/** Calls that were told to stop get this long for TERM, 2 s of grace, KILL and their last journal record. */
+const stopLimitMs = 8_000;
+/** The drain ladder decides when calls stop, not the SDK; a day is for ever here. */
+const sdkGraceMs = 24 * 60 * 60 * 1000;
+
+/** Resolves when the worker polls. Throws a KubiyaError when Temporal cannot be reached or refuses. */
+export async function startWorker(session: Session, deps: WorkerDeps): Promise<RunningWorker> {
+  installRuntime(deps.log);
+  const connection = await connect(session.temporal);
+  let worker: Worker;
+  try {
+    worker = await createWorker(session, deps, connection);
+  } catch (error) {
+    await connection.close();
+    throw connectionError(session.temporal, error);
+  }
+  const ended = worker.run().finally(() => connection.close());
+  ended.catch(() => undefined); // the owner of `ended` decides; until then it is no unhandled rejection
+  return {
+    ended,
+    ...createLadder(worker, ended, deps),
+    slots: () => ({ used: deps.calls.liveCount, max: session.concurrentActivitiesMax }),
+  };
+}
+
+/** The runtime is one per process; in a test or an `exec --local` with several workers the first one's log is used. */
+function installRuntime(log: Log): void {
+  if (isRuntimeInstalled()) return;
+  const logger = new DefaultLogger('INFO', ({ level, message, meta }) => write(log.child('temporal'), level, message, meta));
+  Runtime.install({
+    logger,
+    shutdownSignals: [],
+    telemetryOptions: { logging: { forward: {}, filter: 'temporalio_sdk_core=WARN,temporalio_client=WARN,ERROR' } },
+  });
+}
+
+function isRuntimeInstalled(): boolean {
+  return '_instance' in Runtime && Runtime._instance !== undefined;
+}
+
+/** During an outage Core repeats itself many times a second (temporal.md §1.3): those lines are for debugging. */
+const outageNoise = /retried \d+ times|Task not found when completing/;
+
+function write(log: Log, level: LogLevel, message: string, meta: Record<string, unknown> | undefined): void {
+  const fields = { ...(meta?.['error'] === undefined ? {} : { reason: messageOf(meta['error']) }) };
+  if (level === 'ERROR') log.error(message, fields);
+  else if (level === 'WARN' && !outageNoise.test(message)) log.warn(message, fields);
+  else log.debug(message, fields);
+}
+
+async function connect(temporal: TemporalAddress): Promise<NativeConnection> {
+  try {
+    return await NativeConnection.connect(connectionOptions(temporal));
+  } catch (error) {
+    throw connectionError(temporal, error);
+  }
+}
+
+function connectionOptions(temporal: TemporalAddress): NativeConnectionOptions {
+  const { proxy, apiKey, caCertificate } = temporal;
+  const ca = caCertificate === undefined ? true : { serverRootCACertificate: Buffer.from(caCertificate) };
+  const credentials = proxy?.user === undefined ? undefined : { username: proxy.user, password: proxy.password ?? '' };
+  return {
+    address: temporal.address,
+    // An API key alone would imply TLS; a key-less address is plaintext unless it says otherwise.
+    tls: temporal.isTls ? ca : false,
+    ...(apiKey === undefined ? {} : { apiKey, metadata: { 'temporal-namespace': temporal.namespace } }),
+    ...(proxy === undefined
+      ? {}
+      : { proxy: { type: 'http-connect', targetHost: proxy.address, ...(credentials === undefined ? {} : { basicAuth: credentials }) } }),
+  };
+}
+
+function createWorker(session: Session, deps: WorkerDeps, connection: NativeConnection): Promise<Worker> {
+  const heartbeatEveryMs = session.isLocal ? localHeartbeatEveryMs : remoteHeartbeatEveryMs;
+  const codec = session.signingKey === undefined ? undefined : createPayloadSignatureCodec(session.signingKey);
+  return Worker.create({
+    connection,
+    namespace: session.temporal.namespace,
+    taskQueue: session.taskQueue,
+    identity: `kubiya-${session.workerId}`,
+    workflowBundle: { code: workflowBundle },
+    activities: { ...createActivities(session, deps) },
+    ...(codec === undefined ? {} : { dataConverter: { payloadCodecs: [codec] } }),
+    maxConcurrentActivityTaskExecutions: session.concurrentActivitiesMax,
+    maxConcurrentWorkflowTaskExecutions: Math.max(2, session.concurrentWorkflowsMax),
+    maxCachedWorkflows: cachedWorkflowsMax,
+    reuseV8Context: true,
+    workflowThreadPoolSize: 1,
+    stickyQueueScheduleToStartTimeout: stickyTimeoutMs,
+    maxHeartbeatThrottleInterval: heartbeatEveryMs,
+    defaultHeartbeatThrottleInterval: heartbeatEveryMs,
+    shutdownGraceTime: sdkGraceMs,
+  });
+}
+
+function createLadder(worker: Worker, ended: Promise<void>, deps: WorkerDeps): Pick<RunningWorker, 'drain' | 'cancel'> {
+  const cancelled = new AbortController();
+  return {
+    cancel: () => cancelled.abort(),
+    drain: async (limitMs) => {
+      const running = deps.calls.liveCount;
+      if (worker.getState() === 'RUNNING') worker.shutdown();
+      const drained = ended.catch(() => undefined);
+      const over = deps.clock.sleep(limitMs, cancelled.signal).catch(() => undefined);
+      await Promise.race([drained, over]);
+      const stopped = deps.calls.liveCount;
+      deps.calls.stopAll('drain');
+      await Promise.race([drained, deps.clock.sleep(stopLimitMs)]);
+      return { finished: running - stopped, stopped };
+    },
+  };
+}
+
+function connectionError(temporal: TemporalAddress, error: unknown): KubiyaError {
+  const text = `${messageOf(error)} ${error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : ''}`;
+  const common = { cause: error, isRetryable: false };
+  if (/Unauthenticated|PermissionDenied|permission|unauthorized/i.test(text)) {
+    return new KubiyaError(`Temporal at ${temporal.address} refused this worker's credentials`, {
+      ...common,
+      kind: 'authentication',
+      code: 'temporal_refused',
+      hint: 'register again; if it persists the control plane hands out an expired key',
+    });
+  }
+  if (/namespace/i.test(text)) {
+    return new KubiyaError(`Temporal at ${temporal.address} does not know the namespace ${temporal.namespace}`, {
+      ...common,
+      kind: 'configuration',
+      code: 'temporal_namespace_unknown',
+      hint: 'create the namespace, or give the one that exists',
+    });
+  }
+  const isPlaintextPort = text.includes('InvalidContentType');
+  return new KubiyaError(`Temporal at ${temporal.address} could not be reached`, {
+    ...common,
+    kind: 'network',
+    code: 'temporal_unreachable',
+    hint: isPlaintextPort
+      ? 'the port answers without TLS: leave TLS off for it'
+      : 'check the address, the proxy and the certificate authority; `kubiya config show` prints what is used',
+    isRetryable: true,
+  });
+}
