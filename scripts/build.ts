@@ -1,9 +1,11 @@
-// Builds the binary: `bun run build [--all | --target NAME] [--slim] [--fast]` → dist/kubiya, or dist/kubiya-<target> for each of several.
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+// Builds the binary: `bun run build [--all | --target NAME] [--slim] [--fast] [--if-changed]` → dist/kubiya, or dist/kubiya-<target> for each of several.
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { BunPlugin } from 'bun';
+import { writeFileAtomic } from '../src/lib/atomic-file.ts';
 import { generate, root } from './generate.ts';
+import { hashFiles } from './hash-files.ts';
 import { hostTarget, type Target, targets } from './targets.ts';
 import { createTemporalPlugin } from './temporal-plugin.ts';
 import { type CompressionLevel, compressionLevels } from './temporal-server.ts';
@@ -92,6 +94,7 @@ async function main(): Promise<void> {
       target: { type: 'string' },
       slim: { type: 'boolean', default: false },
       fast: { type: 'boolean', default: false },
+      'if-changed': { type: 'boolean', default: false },
     },
   });
   const chosen = values.all ? targets : [values.target === undefined ? hostTarget() : targetNamed(values.target)];
@@ -100,12 +103,24 @@ async function main(): Promise<void> {
     const outfile = join(root, 'dist', `kubiya${isNamed ? `-${target.name}` : ''}${target.suffix}`);
     const startedAt = performance.now();
     const level = values.all ? compressionLevels.release : compressionLevels.everyday;
-    await build({ target, outfile, devServerLevel: values.slim ? null : level, isFast: values.fast });
+    const options = { target, outfile, devServerLevel: values.slim ? null : level, isFast: values.fast };
+    const stamp = join(root, '.cache/build', basename(outfile));
+    if (values['if-changed'] && existsSync(stamp) && readFileSync(stamp, 'utf8') === fingerprint(options)) continue;
+    await build(options);
+    mkdirSync(dirname(stamp), { recursive: true });
+    writeFileAtomic(stamp, fingerprint(options));
     const megabytes = (statSync(outfile).size / 1e6).toFixed(1);
     console.log(
       `${outfile.slice(root.length + 1)}  ${megabytes} MB  ${((performance.now() - startedAt) / 1000).toFixed(1)} s`,
     );
   }
+}
+
+/** Changes with everything that the binary is made of, and with the binary. */
+function fingerprint({ target, outfile, devServerLevel, isFast }: BuildOptions): string {
+  const sources = hashFiles(root, ['src/**', 'scripts/**', 'package.json', 'bun.lock']);
+  const binary = statSync(outfile, { throwIfNoEntry: false });
+  return JSON.stringify([target, devServerLevel, isFast, Bun.version, sources, binary?.size, binary?.mtimeMs]);
 }
 
 function targetNamed(name: string): Target {

@@ -1,10 +1,9 @@
 // Bundles src/worker/workflows into the one text that the Temporal workflow sandbox loads.
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
-import { Glob } from 'bun';
 import { writeFileAtomic } from '../src/lib/atomic-file.ts';
+import { hashFiles } from './hash-files.ts';
 
 /** Everything a workflow may import (design.md §2.1), and what decides how it is bundled. */
 const inputPatterns = [
@@ -19,7 +18,7 @@ const requiredWorkflows = ['AgentExecutionWorkflow'];
 
 /** Writes the bundle to a file named for the hash of its inputs, unless it is there, and returns its path. */
 export async function bundleWorkflows(root: string, cacheDirectory: string): Promise<string> {
-  const output = join(cacheDirectory, `workflow-bundle-${hashInputs(root)}.txt`);
+  const output = join(cacheDirectory, `workflow-bundle-${hashFiles(root, inputPatterns).slice(0, 16)}.txt`);
   if (existsSync(output)) return output;
   const { code } = await bundleWorkflowCode({
     workflowsPath: join(root, 'src/worker/workflows/index.ts'),
@@ -42,14 +41,4 @@ export async function bundleWorkflows(root: string, cacheDirectory: string): Pro
   mkdirSync(cacheDirectory, { recursive: true });
   writeFileAtomic(output, code);
   return output;
-}
-
-function hashInputs(root: string): string {
-  const hash = createHash('sha256');
-  for (const pattern of inputPatterns) {
-    for (const path of [...new Glob(pattern).scanSync({ cwd: root })].toSorted()) {
-      hash.update(`${path}\0`).update(readFileSync(join(root, path)));
-    }
-  }
-  return hash.digest('hex').slice(0, 16);
 }

@@ -1,7 +1,10 @@
-// Runs the test files, each in a process of its own: `bun run test [PATH …]`; the last line is `N passed, N failed`.
+// Runs the test files, each in a process of its own: `bun run test [PATH …] [--everything]`; the last line is `N passed, N failed`.
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createId } from '../src/lib/ids.ts';
+import { killGroup } from '../src/lib/kill-group.ts';
+import { sweepByMarker } from '../src/lib/process-tree.ts';
 import { hostTarget } from './targets.ts';
 import { generate, root } from './generate.ts';
 import { compressionLevels } from './temporal-server.ts';
@@ -42,14 +45,15 @@ interface Outcome {
   readonly failures: readonly string[];
 }
 
-async function main(patterns: readonly string[]): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
+  const patterns = args.filter((argument) => !argument.startsWith('-'));
   // Sources import `#generated/…`, and tests of the server run the program that this leaves in the cache.
   await generate({ target: hostTarget(), devServerLevel: compressionLevels.everyday });
   const files = findFiles(patterns);
   const home = mkdtempSync(join(tmpdir(), 'kubiya-test-home-'));
   const groups = new Set<number>();
   stopOnSignal(groups, home);
-  const outcomes: Outcome[] = [];
+  const outcomes: Outcome[] = args.includes('--everything') ? await runSteps() : [];
   const queue = [...files];
   const runners = Array.from({ length: unitFilesAtOnce }, async () => {
     for (let file = nextUnit(queue); file !== undefined; file = nextUnit(queue))
@@ -63,6 +67,22 @@ async function main(patterns: readonly string[]): Promise<number> {
   for (const failure of failures) console.log(`(fail) ${failure}`);
   console.log(`${passed} passed, ${failures.length} failed`);
   return failures.length > 0 || passed === 0 ? 1 : 0;
+}
+
+/** The check and the build, each counted as one test; the tests of the binary need the build. */
+async function runSteps(): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
+  for (const step of [['scripts/check.ts'], ['scripts/build.ts', '--if-changed']]) {
+    const child = Bun.spawn([process.execPath, 'run', ...step], {
+      cwd: root,
+      stdin: 'ignore',
+      stdout: 'inherit',
+      stderr: 'inherit',
+    });
+    const isPassed = (await child.exited) === 0;
+    outcomes.push(isPassed ? { passed: 1, failures: [] } : { passed: 0, failures: [step.join(' ')] });
+  }
+  return outcomes;
 }
 
 /** Test files in their order; a pattern is a part of a path. */
@@ -85,6 +105,7 @@ function nextUnit(queue: string[]): string | undefined {
 async function runFile(file: string, home: string, groups: Set<number>): Promise<Outcome> {
   const limit = limits.find(({ folder }) => file.startsWith(folder)) ?? { fileMs: 60_000, testMs: 20_000 };
   const report = join(home, `${file.replaceAll('/', '-')}.xml`);
+  const marker = `test-run-${createId()}`;
   const inherited = Object.entries(process.env).filter(([name]) => environmentNames.test(name));
   const child = Bun.spawn(
     [
@@ -97,7 +118,7 @@ async function runFile(file: string, home: string, groups: Set<number>): Promise
     ],
     {
       cwd: root,
-      env: { ...Object.fromEntries(inherited), HOME: home },
+      env: { ...Object.fromEntries(inherited), HOME: home, KUBIYA_INSTANCE: marker },
       stdin: 'ignore',
       stdout: 'pipe',
       stderr: 'pipe',
@@ -108,31 +129,24 @@ async function runFile(file: string, home: string, groups: Set<number>): Promise
   let isOverdue = false;
   const timer = setTimeout(() => {
     isOverdue = true;
-    killGroup(child.pid);
+    killGroup(child.pid, 'SIGKILL');
   }, limit.fileMs);
   const output = Promise.all([child.stdout.text(), child.stderr.text()]);
   const code = await child.exited;
   clearTimeout(timer);
   // What a test leaves running holds its pipes open: it goes first, and counts as a failure.
-  const hasLeftover = killGroup(child.pid);
+  const hasLeftover = sweepByMarker(marker) > 0;
+  killGroup(child.pid, 'SIGKILL');
   groups.delete(child.pid);
   console.log((await output).join('').trimEnd());
   const outcome = readReport(file, report);
   const failures = [...outcome.failures];
   if (isOverdue) failures.push(`${file}: not done after ${limit.fileMs / 1000} s`);
   else if (hasLeftover) failures.push(`${file}: left a process running`);
-  if (code !== 0 && failures.length === 0) failures.push(`${file}: ended with ${code}`);
-  return { passed: outcome.passed, failures };
-}
-
-/** True when there was something to kill. */
-function killGroup(group: number): boolean {
-  try {
-    process.kill(-group, 'SIGKILL');
-    return true;
-  } catch {
-    return false; // ESRCH: the group is empty, as it should be.
+  if (failures.length === 0 && (code !== 0 || outcome.passed === 0)) {
+    failures.push(`${file}: ended with ${code} and ${outcome.passed} tests passed`);
   }
+  return { passed: outcome.passed, failures };
 }
 
 function readReport(file: string, path: string): Outcome {
@@ -160,7 +174,7 @@ function unescapeXml(text: string): string {
 function stopOnSignal(groups: ReadonlySet<number>, home: string): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
-      for (const group of groups) killGroup(group);
+      for (const group of groups) killGroup(group, 'SIGKILL');
       rmSync(home, { recursive: true, force: true });
       process.exit(130);
     });
