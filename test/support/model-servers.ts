@@ -13,7 +13,7 @@ export interface ScriptedCall {
 export interface AnswerOptions {
   /** Pieces that the text, the thinking and the arguments of each call arrive in (3). */
   readonly chunks?: number;
-  /** Pause before each event. */
+  /** Pause before each event of a stream. */
   readonly delayMs?: number;
   readonly thinking?: string;
   readonly usage?: {
@@ -50,6 +50,8 @@ export interface RecordedRequest {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: Record<string, unknown>;
+  /** The client's port: the same for requests over one connection. */
+  readonly remotePort: number | undefined;
   /** True once the client closed the connection before the answer was complete. */
   isAborted: boolean;
 }
@@ -143,6 +145,7 @@ async function record(incoming: IncomingMessage): Promise<RecordedRequest> {
     path: incoming.url ?? '',
     headers: incoming.headers,
     body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>),
+    remotePort: incoming.socket.remotePort,
     isAborted: false,
   };
 }
@@ -167,20 +170,23 @@ async function send(
       response.end(reply.body);
       return;
     default:
-      if (reply.isWhole === true) return sendJson(response, 200, wire.whole(reply, request));
-      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.writeHead(200, { 'content-type': reply.isWhole === true ? 'application/json' : 'text/event-stream' });
       response.flushHeaders();
-      await sendEvents(wire.stream(reply, request), reply, response);
+      await sendPieces(
+        reply.isWhole === true ? [JSON.stringify(wire.whole(reply, request))] : wire.stream(reply, request),
+        reply,
+        response,
+      );
   }
 }
 
-async function sendEvents(events: readonly string[], answer: Answer, response: ServerResponse): Promise<void> {
+async function sendPieces(body: readonly string[], answer: Answer, response: ServerResponse): Promise<void> {
   const limit = answer.cutAfterBytes ?? answer.hangAfterBytes ?? Number.POSITIVE_INFINITY;
   let sent = 0;
-  for (const event of events) {
+  for (const piece of body) {
     if (answer.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, answer.delayMs));
     if (response.destroyed) return;
-    const bytes = Buffer.from(event).subarray(0, limit - sent);
+    const bytes = Buffer.from(piece).subarray(0, limit - sent);
     sent += bytes.length;
     await new Promise((resolve) => response.write(bytes, resolve));
     if (sent < limit) continue;
