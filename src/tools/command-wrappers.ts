@@ -133,7 +133,7 @@ function unwrapXargs(words: readonly Word[], rest: readonly Word[]): Wrapped {
   });
   if (markers.length === 0) return { kind: 'words', words: [...rest, fromInput] };
   const isReplaced = (word: Word): boolean => markers.some((marker) => word.text.includes(marker));
-  return { kind: 'words', words: rest.map((word) => (isReplaced(word) ? { ...word, hasExpansion: true } : word)) };
+  return { kind: 'words', words: rest.map((word) => (isReplaced(word) ? computed(word) : word)) };
 }
 
 function unwrapFind(words: readonly Word[]): Wrapped[] {
@@ -143,7 +143,7 @@ function unwrapFind(words: readonly Word[]): Wrapped[] {
     const rest = words.slice(at + 1);
     const end = rest.findIndex((item) => item.text === ';' || item.text === '+');
     const inner = (end === -1 ? rest : rest.slice(0, end)).map((item) =>
-      item.text.includes('{}') ? { ...item, hasExpansion: true } : item,
+      item.text.includes('{}') ? computed(item) : item,
     );
     if (inner.length > 0) found.push({ kind: 'words', words: inner });
   });
@@ -179,4 +179,8 @@ function unwrapShell(words: readonly Word[]): readonly Wrapped[] {
 
 function literal(text: string): Word {
   return { text, hasExpansion: false, hasPattern: false, isQuoted: true };
+}
+
+function computed(word: Word): Word {
+  return { ...word, hasExpansion: true };
 }

@@ -26,8 +26,8 @@ export const readOnlyCommands: readonly string[] = splitList(`
   ls, cat, head, tail, grep, egrep, fgrep, rg, find, wc, sort, uniq, cut, tr, nl, tac, diff, cmp,
   comm, stat, file, du, df, tree, pwd, realpath, readlink, basename, dirname, echo, printf, test, [,
   date, whoami, id, groups, uname, uptime, ps, free, which, type, md5sum, sha1sum, sha256sum,
-  sha512sum, cksum, base64, od, seq, sleep, jq, env, printenv, xargs, timeout, nice, git status, git
-  log, git diff, git show, git blame, git rev-parse
+  sha512sum, cksum, base64, od, seq, sleep, jq, env, printenv, xargs, timeout, nice, git status,
+  git log, git diff, git show, git blame, git rev-parse
 `);
 
 /** Arguments with which the commands above write a file or run a program. */
@@ -51,14 +51,14 @@ const unjudgeableCommands: ReadonlySet<string> = new Set(
 );
 /** Builtins without an effect of their own; an allow-list need not name them. */
 const freeCommands: ReadonlySet<string> = new Set(
-  ': true false cd exit return break continue shift wait exec command builtin eval'.split(' '),
+  splitList(':, true, false, cd, exit, return, break, continue, shift, wait, exec, command, builtin, eval'),
 );
 /** Variables that decide which program a name means or make programs run others. */
 const guardedVariable =
   /^(PATH|IFS|ENV|BASH.*|SHELLOPTS|PS4|PROMPT_COMMAND|LD_.*|DYLD_.*|GIT_.*|.*PAGER|EDITOR|VISUAL|LESS.*|NODE_OPTIONS|PYTHON.*|PERL5.*|RUBY.*|RIPGREP_CONFIG_PATH|TAR_OPTIONS)$/;
 /** Where a name given with a path may live and still count as the name in an allow-list. */
 const systemDirectories: ReadonlySet<string> = new Set(
-  '/bin /sbin /usr/bin /usr/sbin /usr/local/bin /usr/local/sbin /opt/homebrew/bin'.split(' '),
+  splitList('/bin, /sbin, /usr/bin, /usr/sbin, /usr/local/bin, /usr/local/sbin, /opt/homebrew/bin'),
 );
 /** `sh -c 'sh -c "…"'`: deeper than this nobody means well. */
 const scriptNestingMax = 8;

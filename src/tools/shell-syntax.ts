@@ -65,8 +65,8 @@ interface Heredoc {
 
 interface Scan {
   readonly text: string;
-  readonly depth: number;
   readonly commands: SimpleCommand[];
+  depth: number;
   at: number;
   heredocs: Heredoc[];
 }
@@ -387,6 +387,8 @@ function readBraced(scan: Scan, draft: Draft, options: { isInQuotes: boolean }):
   scan.at += match[0].length;
   if (match[2]?.includes('=') === true && match[1] !== undefined) draft.assignedNames.push(match[1]);
   if (match[2] === undefined && scan.text[scan.at] !== '}') refuse('it has a parameter expansion that is not plain');
+  if (scan.depth > nestingMax) refuse('it is nested too deeply');
+  scan.depth += 1;
   const inner = newWord();
   while (scan.text[scan.at] !== '}') {
     const character = scan.text[scan.at];
@@ -396,6 +398,7 @@ function readBraced(scan: Scan, draft: Draft, options: { isInQuotes: boolean }):
     if (character === '"' && options.isInQuotes) refuse('it has quotes in a parameter expansion');
     readUnquoted(scan, inner, draft, character);
   }
+  scan.depth -= 1;
   scan.at += 1;
 }
 

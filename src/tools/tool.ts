@@ -112,7 +112,10 @@ async function runTool<TSchema extends InputSchema>(
   const timeoutMs = Math.min(ownMs, context.limits.timeoutMs ?? Number.POSITIVE_INFINITY);
   const limit = startLimit(context.signal, timeoutMs);
   try {
-    const run: ToolRun = { ...context, signal: limit.signal, outputBytesMax, timeoutMs };
+    const onOutput = (chunk: string): void => {
+      if (!limit.isReleased()) context.onOutput(chunk);
+    };
+    const run: ToolRun = { ...context, onOutput, signal: limit.signal, outputBytesMax, timeoutMs };
     const outcome = context.signal.aborted
       ? undefined
       : await Promise.race([definition.run(parsed.input, run), limit.abandoned]);
@@ -128,6 +131,7 @@ type Stop = 'time_limit' | 'cancelled' | 'drain';
 function startLimit(outer: AbortSignal, timeoutMs: number) {
   const controller = new AbortController();
   let stop: Stop | undefined;
+  let isReleased = false;
   let giveUp: NodeJS.Timeout | undefined;
   let abandon: (value: undefined) => void = () => undefined;
   const abandoned = new Promise<undefined>((resolve) => (abandon = resolve));
@@ -145,7 +149,9 @@ function startLimit(outer: AbortSignal, timeoutMs: number) {
     signal: controller.signal,
     abandoned,
     stop: () => stop,
+    isReleased: () => isReleased,
     release: () => {
+      isReleased = true;
       clearTimeout(timer);
       clearTimeout(giveUp);
       outer.removeEventListener('abort', onOuter);
