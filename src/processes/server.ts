@@ -8,7 +8,7 @@ import { KubiyaError } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
 import { isSameProcess, processStartTime } from '../lib/process-tree.ts';
 import { ensureSecureDirectory } from '../lib/secure-directory.ts';
-import { baseEnvironment, createSpawner } from '../lib/spawn.ts';
+import { createSpawner } from '../lib/spawn.ts';
 import { createInstanceScope, ownExecutable } from './instance-scope.ts';
 import { startPersistentControlPlane } from './local-control-plane.ts';
 import type { ProcessIo } from './process-io.ts';
@@ -66,13 +66,12 @@ export async function startServerInBackground(config: Config, argv: readonly str
   ensureSecureDirectory(config.paths.logsDirectory);
   const existing = await findLocalServer(config.paths);
   if (existing !== undefined) throw alreadyRunning(existing);
-  const environment = Object.entries(config.childEnvironmentBase.reveal()).flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
   const spawner = createSpawner({ instanceId: 'server-start', onStart: () => undefined, onEnd: () => undefined });
   const child = await spawner.start({
     command: [...ownExecutable(), ...argv],
     cwd: config.paths.home,
-    // It is ourselves again: it needs what we were given, not what a tool may see.
-    environment: { ...baseEnvironment(config.childEnvironmentBase.reveal()), ...Object.fromEntries(environment) },
+    // It is ourselves again: it gets all that we were given, not what a tool may see.
+    environment: definedOnly(config.childEnvironmentBase.reveal()),
   });
   let exit: { code: number | null } | undefined;
   void child.exited.then((ended) => (exit = ended));
@@ -112,6 +111,10 @@ export async function stopServer(config: Config): Promise<boolean> {
     code: 'server_stop_timeout',
     hint: 'a worker may still be draining in the same process; look at its log, or end it with a second signal',
   });
+}
+
+function definedOnly(environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(environment).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }
 
 function alreadyRunning(server: LocalServer | undefined): KubiyaError {

@@ -1,0 +1,112 @@
+// The publisher keeps order, survives a silent control plane and a killed worker, and never slows the one who publishes.
+import { afterEach, beforeEach, expect, test } from 'bun:test';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createPublisher, type EventSink, type Publisher } from '../../../src/controlplane/publisher.ts';
+import { KubiyaError } from '../../../src/errors.ts';
+import type { AgentEvent } from '../../../src/protocol/events.ts';
+import type { Log } from '../../../src/telemetry/log.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'kubiya-publisher-'));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const quiet: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined, child: () => quiet };
+const timestamp = '2026-01-01T00:00:00.000Z';
+const chunk = (index: number, content: string): AgentEvent => ({ event_id: `c${index}`, event_type: 'message_chunk', data: { role: 'assistant', content, is_chunk: true, message_id: 'm' }, timestamp });
+const message = (id: string): AgentEvent => ({ event_id: id, event_type: 'message', data: { role: 'assistant', content: id, message_id: id }, timestamp });
+const unreachable = () => new KubiyaError('could not reach it', { kind: 'network', code: 'unreachable', isRetryable: true });
+
+/** Records what arrives; `fail` decides per call. */
+function recorder(fail: () => Error | undefined = () => undefined): EventSink & { arrived: string[] } {
+  const arrived: string[] = [];
+  const arrive = (words: string[]): Promise<void> => {
+    const error = fail();
+    if (error !== undefined) return Promise.reject(error);
+    arrived.push(...words);
+    return Promise.resolve();
+  };
+  return {
+    arrived,
+    publishEvents: (_id, events) => arrive(events.map((event) => (event.event_type === 'message_chunk' ? `+${String(event.data['content'])}` : event.event_id))),
+    updateExecution: (_id, update) => arrive([`status ${update.status ?? ''}`]),
+    saveSession: () => arrive(['session']),
+  };
+}
+const publisherFor = (sink: EventSink): Publisher => createPublisher({ directory, sink, log: quiet });
+
+test('order holds across events and reports, and adjacent chunks become one', async () => {
+  const sink = recorder();
+  const publisher = publisherFor(sink);
+  publisher.publish('e', message('a'));
+  publisher.publish('e', chunk(1, 'x'));
+  publisher.publish('e', chunk(2, 'y'));
+  publisher.update('e', { status: 'running' });
+  publisher.publish('e', message('b'));
+  publisher.saveSession('e', { session_id: 'e', messages: [] });
+  publisher.update('e', { status: 'completed' });
+  expect(await publisher.flush('e', 1_000)).toBe(true);
+  expect(sink.arrived).toEqual(['a', '+xy', 'status running', 'b', 'session', 'status completed']);
+  expect(readdirSync(directory)).toEqual([]);
+});
+
+test('a control plane that is away holds nobody up and gets everything, once, when it is back', async () => {
+  let isAway = true;
+  const sink = recorder(() => (isAway ? unreachable() : undefined));
+  const publisher = publisherFor(sink);
+  for (let index = 0; index < 50; index++) publisher.publish('e', message(`m${index}`));
+  expect(await publisher.flush('e', 100)).toBe(false);
+  isAway = false;
+  expect(await publisher.flush('e', 5_000)).toBe(true);
+  expect(sink.arrived).toEqual(Array.from({ length: 50 }, (_, index) => `m${index}`));
+  expect(publisher.counters.failedAttempts).toBeGreaterThan(0);
+});
+
+test('what a killed worker had not delivered is delivered by the next one', async () => {
+  const away = publisherFor(recorder(unreachable));
+  away.publish('e', message('a'));
+  away.update('e', { status: 'completed' });
+  await Bun.sleep(20); // killed: nobody stops it
+  const sink = recorder();
+  const next = publisherFor(sink);
+  expect(await next.flush('e', 5_000)).toBe(true);
+  expect(sink.arrived).toEqual(['a', 'status completed']);
+  await away.stop(0);
+});
+
+test('a report that is refused for good does not hold the next one back', async () => {
+  let calls = 0;
+  const sink = recorder(() => (calls++ === 0 ? new KubiyaError('no', { kind: 'api_refused', code: 'not_found' }) : undefined));
+  const publisher = publisherFor(sink);
+  publisher.update('e', { status: 'running' });
+  publisher.publish('e', message('a'));
+  await publisher.flush('e', 1_000);
+  expect(sink.arrived).toEqual(['a']);
+  expect(publisher.counters.refused).toBe(1);
+});
+
+test('chunks are bounded while nothing can be delivered; messages never are', async () => {
+  const publisher = publisherFor(recorder(unreachable));
+  const big = 'x'.repeat(15_000);
+  for (let index = 0; index < 5_000; index++) publisher.publish('e', chunk(index, big));
+  publisher.publish('e', message('last'));
+  expect(publisher.counters.droppedChunks).toBeGreaterThan(2_000);
+  expect(publisher.counters.queued).toBeLessThan(2_100);
+  await publisher.stop(0);
+  const sink = recorder();
+  const next = publisherFor(sink);
+  await next.flush('e', 1_000);
+  expect(sink.arrived).toEqual(['last']);
+});
+
+test('an outbox on a directory that vanished costs nothing but its copy', async () => {
+  const sink = recorder();
+  const publisher = publisherFor(sink);
+  rmSync(directory, { recursive: true });
+  publisher.publish('e', message('a'));
+  expect(await publisher.flush('e', 1_000)).toBe(true);
+  expect(sink.arrived).toEqual(['a']);
+});

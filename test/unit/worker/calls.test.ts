@@ -1,0 +1,192 @@
+// Calls start at most once: the registry and the journal together, with real files and simulated deaths of the worker.
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { KubiyaError } from '../../../src/errors.ts';
+import type { ToolEffect } from '../../../src/protocol/tool.ts';
+import { createCallRegistry, mayStart, type CallIdentity, type CallOperations, type CallRegistry } from '../../../src/worker/calls.ts';
+import { createJournal, type Journal } from '../../../src/worker/journal.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'kubiya-calls-'));
+});
+const journals: Journal[] = [];
+afterEach(async () => {
+  for (const journal of journals.splice(0)) await journal.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function openJournal(): Promise<Journal> {
+  const journal = await createJournal(directory, Date.now());
+  journals.push(journal);
+  return journal;
+}
+
+const identity = (attempt: number, effect: ToolEffect | 'model' = 'side_effecting', callId = 'e1:1:0'): CallIdentity => ({ executionId: 'e1', callId, turn: 1, attempt, effect });
+const fileOf = (): string => join(directory, 'e1.jsonl');
+const unexpected = (error: unknown): never => {
+  throw error;
+};
+
+/** A worker process: what it has in memory dies with it, the directory stays. */
+async function bootWorker(): Promise<{ registry: CallRegistry; journal: Journal }> {
+  const journal = await openJournal();
+  return { journal, registry: createCallRegistry(journal, unexpected) };
+}
+
+function operations(work: () => Promise<string>): CallOperations<string> {
+  return {
+    start: work,
+    interrupted: (seen) => `interrupted:${seen}`,
+    revive: (recorded) => (typeof recorded === 'string' ? recorded : undefined),
+  };
+}
+const never = (): Promise<string> => Promise.reject(new Error('started a second time'));
+
+describe('one worker', () => {
+  test('a second attempt attaches to the call that still runs', async () => {
+    const { registry } = await bootWorker();
+    let starts = 0;
+    let finish: (text: string) => void = () => undefined;
+    const work = () => {
+      starts++;
+      return new Promise<string>((resolve) => (finish = resolve));
+    };
+    const one = registry.run(identity(1), operations(work));
+    while (starts === 0) await Bun.sleep(1);
+    const two = registry.run(identity(2), operations(never));
+    finish('done');
+    expect(await Promise.all([one, two])).toEqual(['done', 'done']);
+    expect(starts).toBe(1);
+    expect(registry.liveCount).toBe(0);
+  });
+
+  test('a finished call is answered from the journal', async () => {
+    const { registry } = await bootWorker();
+    await registry.run(identity(1), operations(async () => 'done'));
+    expect(await registry.run(identity(2), operations(never))).toBe('done');
+  });
+
+  test('stop reaches the running call with its reason, and a call that starts later', async () => {
+    const { registry } = await bootWorker();
+    const stopped = (callId: string) =>
+      registry.run(identity(1, 'side_effecting', callId), {
+        ...operations(never),
+        start: ({ signal }) => new Promise((resolve) => (signal.aborted ? resolve(String(signal.reason)) : signal.addEventListener('abort', () => resolve(String(signal.reason))))),
+      });
+    const running = stopped('e1:1:0');
+    await Bun.sleep(20);
+    registry.stopAll('drain');
+    expect(await running).toBe('drain');
+    expect(await stopped('e1:1:1')).toBe('drain');
+  });
+
+  test('a model call that failed in passing may be made again and is not counted as paid twice', async () => {
+    const { registry } = await bootWorker();
+    await registry.run(identity(1, 'model'), operations(() => Promise.reject(new Error('429')))).catch(() => undefined);
+    expect(await registry.run(identity(2, 'model'), operations(async () => 'answer'))).toBe('answer');
+    expect(registry.repaidCount).toBe(0);
+  });
+});
+
+describe('after the worker was killed', () => {
+  test.each([
+    ['side_effecting', 'interrupted:'],
+    ['read_only', 'again'],
+    ['idempotent', 'again'],
+    ['model', 'again'],
+  ] as const)('a %s call that had started gives %s', async (effect, expected) => {
+    const killed = await bootWorker();
+    void killed.registry.run(identity(1, effect), operations(() => new Promise(() => undefined)));
+    await waitFor('started');
+    const { registry } = await bootWorker();
+    expect(await registry.run(identity(2, effect), operations(async () => 'again'))).toBe(expected);
+    expect(registry.repaidCount).toBe(effect === 'model' ? 1 : 0);
+  });
+
+  test('the output seen before the kill is told', async () => {
+    const killed = await bootWorker();
+    void killed.registry.run(identity(1), {
+      ...operations(never),
+      start: ({ onOutput }) => {
+        onOutput('half of it');
+        return new Promise(() => undefined);
+      },
+    });
+    await waitFor('half of it');
+    const { registry } = await bootWorker();
+    expect(await registry.run(identity(2), operations(never))).toBe('interrupted:half of it');
+  });
+
+  test('the same interrupted result is given on every later attempt', async () => {
+    writeFileSync(fileOf(), line('received', { attempt: 1 }) + line('started', {}));
+    const { registry } = await bootWorker();
+    expect(await registry.run(identity(2), operations(never))).toBe('interrupted:');
+    expect(await (await bootWorker()).registry.run(identity(3), operations(never))).toBe('interrupted:');
+  });
+
+  test('a torn last line counts as not written, and what follows it is read', async () => {
+    writeFileSync(fileOf(), `${line('received', { attempt: 1 })}{"type":"started","call":"e1:1`);
+    const { registry } = await bootWorker();
+    expect(await registry.run(identity(2), operations(async () => 'first time'))).toBe('first time');
+    expect(await (await bootWorker()).registry.run(identity(3), operations(never))).toBe('first time');
+  });
+});
+
+test('a side-effecting call starts later only if this journal saw every earlier attempt and no start', () => {
+  const entry = (attempts: number[], hasStarted: boolean) => ({ turn: 1, attempts: new Set(attempts), hasStarted, output: '' });
+  expect(mayStart(identity(1), undefined)).toBe(true);
+  expect(mayStart(identity(2), undefined)).toBe(false); // attempt 1 ran on another disk
+  expect(mayStart(identity(3), entry([1, 2], false))).toBe(true);
+  expect(mayStart(identity(3), entry([2], false))).toBe(false);
+  expect(mayStart(identity(2), entry([1], true))).toBe(false);
+  expect(mayStart(identity(1), entry([1], true))).toBe(false); // the workflow was reset
+});
+
+describe('journal', () => {
+  test('a directory that cannot be written stops the call before it starts, with one sentence', async () => {
+    const { registry, journal } = await bootWorker();
+    await journal.close();
+    rmSync(directory, { recursive: true });
+    const error = await registry.run(identity(1), operations(never)).catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(KubiyaError);
+    expect(error).toMatchObject({ code: 'journal_unwritable', kind: 'configuration' });
+  });
+
+  test('an execution id cannot name a path', async () => {
+    const journal = await openJournal();
+    await (await journal.open('../../etc/passwd')).append([{ type: 'received', call: 'c', turn: 1, attempt: 1, at: '' }], { isSynced: true });
+    expect([...new Bun.Glob('*').scanSync(directory)]).toHaveLength(1);
+  });
+
+  test('foreign lines are skipped, files are owner-only', async () => {
+    writeFileSync(fileOf(), 'not json\n{"type":"unknown"}\n\0\0\n');
+    const { registry } = await bootWorker();
+    expect(await registry.run(identity(1), operations(async () => 'ok'))).toBe('ok');
+    appendFileSync(join(directory, 'note.txt'), 'left alone');
+    expect(readFileSync(join(directory, 'note.txt'), 'utf8')).toBe('left alone');
+  });
+
+  test('grows no further than a turn needs once Temporal has the earlier ones', async () => {
+    const { registry } = await bootWorker();
+    for (let turn = 1; turn <= 30; turn++) {
+      await registry.run({ ...identity(1), callId: `e1:${turn}:0`, turn }, operations(async () => 'x'.repeat(400_000)));
+    }
+    expect(Bun.file(fileOf()).size).toBeLessThan(6_000_000);
+    expect(await (await bootWorker()).registry.run({ ...identity(2), callId: 'e1:30:0', turn: 30 }, operations(never))).toHaveLength(400_000);
+  });
+});
+
+function line(type: string, fields: Record<string, unknown>): string {
+  return `${JSON.stringify({ type, call: 'e1:1:0', turn: 1, at: '2026-01-01T00:00:00.000Z', ...fields })}\n`;
+}
+
+async function waitFor(text: string): Promise<void> {
+  for (let waited = 0; waited < 200; waited++) {
+    if (readFileSync(fileOf(), { encoding: 'utf8', flag: 'a+' }).includes(text)) return;
+    await Bun.sleep(10);
+  }
+  throw new Error(`the journal never said ${text}`);
+}
