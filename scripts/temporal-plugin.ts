@@ -62,7 +62,7 @@ export function createTemporalPlugin(root: string): TemporalPlugin {
   };
 }
 
-const patches: readonly Patch[] = [
+export const patches: readonly Patch[] = [
   {
     // The SDK looks for the addon beside itself. `src/worker/native.ts` extracts ours and names it in this variable, which
     // must be an environment variable: the workflow thread has its own globals.

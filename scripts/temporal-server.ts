@@ -1,6 +1,6 @@
 // Gets the Temporal dev server that a binary carries: fetched once, checked against its pinned digest, compressed once per level.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../src/errors.ts';
 import { writeFileAtomic } from '../src/lib/atomic-file.ts';
@@ -41,6 +41,7 @@ export async function fetchDevServer(
     try {
       const fetched = await source.fetch(build, directory);
       assertPinned(fetched, build);
+      chmodSync(fetched, 0o755); // archives do not keep it
       renameSync(fetched, executable);
       return executable;
     } catch (error) {

@@ -94,8 +94,8 @@ export const doors: readonly Door[] = [
   },
   {
     names: ['process.stdout', 'process.stderr', 'console.*', 'Bun.stdout', 'Bun.stderr'],
-    allowed: ['cli/output.ts', 'telemetry/'],
-    reason: 'colour, quiet pipes and redaction are decided once',
+    allowed: ['cli/output.ts', 'telemetry/', 'main.ts'],
+    reason: 'colour, quiet pipes and redaction are decided once; main.ts answers --version before anything is loaded',
   },
   {
     names: ['@temporalio/workflow'],
