@@ -37,11 +37,12 @@ const offlineHint = 'Name a model with --model; kubiya/offline needs no provider
 
 /**
  * The client for a model id, or for the first provider with a key when none is named. Opens no connection.
- * Throws KubiyaError kind `configuration`: `no_provider`, `provider_key_missing`, `unknown_model`, `bad_provider_url`.
+ * Throws KubiyaError kind `configuration`: `no_provider`, `no_model`, `provider_key_missing`,
+ * `unknown_model`, `bad_provider_url`.
  */
 export function resolveModel(modelId: string | undefined, credentials: ProviderCredentials): ResolvedModel {
   const id = modelId?.trim() || namedByEnvironment(credentials);
-  if (id === undefined) throw noProvider();
+  if (id === undefined) throw noProvider(credentials);
   if (id === offlineModelId) return { client: createOfflineModel(), model: offlineModelId, provider: 'kubiya' };
   const { entry, wireModel } = findProvider(id, credentials);
   const endpoint = endpointFor(entry, wireModel, credentials);
@@ -55,15 +56,19 @@ export function resolveModel(modelId: string | undefined, credentials: ProviderC
 
 /**
  * The model id to use when none is named: the first provider with a key, else a running Ollama (probed for 300 ms at most).
- * Throws KubiyaError `no_provider` when there is none. Never `kubiya/offline`.
+ * Throws KubiyaError `no_provider` (or `no_model`) when there is none. Never `kubiya/offline`.
  */
 export async function discoverProvider(credentials: ProviderCredentials, signal?: AbortSignal): Promise<string> {
   const named = namedByEnvironment(credentials);
   if (named !== undefined) return named;
+  if (has(credentials, openAiProvider.baseUrlVariable)) throw noProvider(credentials);
   const models = await listOllamaModels(credentials, signal);
   const first = models?.[0];
   if (first !== undefined) return `${ollamaProvider.id}/${first}`;
-  throw noProvider(models === undefined ? undefined : 'Ollama runs but has no model (ollama pull llama3.2)');
+  throw noProvider(
+    credentials,
+    models === undefined ? undefined : 'Ollama runs but has no model (ollama pull llama3.2)',
+  );
 }
 
 /** One client for every model id: each request goes where `resolveModel(request.model)` says. For the worker. */
@@ -200,7 +205,11 @@ async function listOllamaModels(credentials: ProviderCredentials, signal?: Abort
   }
 }
 
-function noProvider(detail?: string): KubiyaError {
+function noProvider(credentials: ProviderCredentials, detail?: string): KubiyaError {
+  if (has(credentials, openAiProvider.baseUrlVariable)) {
+    const hint = `Name one of that server's models: --model openai/<model>`;
+    return configurationError('no_model', 'OPENAI_BASE_URL is set and no model is named', hint);
+  }
   const keys = providerVariableNames.filter((name) => name.endsWith('_API_KEY') && name !== 'LITELLM_API_KEY');
   const looked = ['LITELLM_API_BASE', ...keys, detail ?? 'a running Ollama (OLLAMA_HOST)'].join(', ');
   return configurationError('no_provider', `No model provider was found; looked for ${looked}`, offlineHint);

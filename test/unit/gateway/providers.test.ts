@@ -74,6 +74,7 @@ describe('an id that leads nowhere', () => {
   const cases: [string | undefined, ProviderCredentials, string, RegExp][] = [
     [undefined, {}, 'no_provider', /ANTHROPIC_API_KEY, OPENAI_API_KEY.*Ollama/],
     [undefined, { LITELLM_API_KEY: key }, 'no_provider', /LITELLM_API_BASE/],
+    [undefined, { OPENAI_BASE_URL: 'http://127.0.0.1:8000/v1' }, 'no_model', /OPENAI_BASE_URL is set/],
     ['anthropic/claude-x', { OPENAI_API_KEY: key }, 'provider_key_missing', /Anthropic.*ANTHROPIC_API_KEY is not set/],
     ['groq/x', {}, 'provider_key_missing', /GROQ_API_KEY/],
     ['gpt-5', { ANTHROPIC_API_KEY: key }, 'provider_key_missing', /OPENAI_API_KEY/],
@@ -200,6 +201,13 @@ describe('discovery', () => {
       const startedAt = performance.now();
       await expect(discoverProvider({ OLLAMA_HOST: host })).rejects.toMatchObject({ code: 'no_provider' });
       expect(performance.now() - startedAt).toBeLessThan(1_000);
+    });
+  });
+
+  test('an own server without a model named is asked about, not passed over', async () => {
+    await withOllama('{"models":[{"name":"llama3:8b"}]}', async (host) => {
+      const found = discoverProvider({ OPENAI_BASE_URL: 'http://127.0.0.1:9/v1', OLLAMA_HOST: host });
+      await expect(found).rejects.toMatchObject({ code: 'no_model', exitCode: 6 });
     });
   });
 
