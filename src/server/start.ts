@@ -1,7 +1,15 @@
 // Starts the embedded control plane: store, Temporal client, reconciler and HTTP listener, taken down in reverse.
+import { KubiyaError, errnoOf } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
+import { requestBodyBytesMax } from '../protocol/control-plane.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { TemporalTarget } from './temporal.ts';
+import { createApp } from './app.ts';
+import type { ServerDeps } from './deps.ts';
+import { createEventLog } from './events.ts';
+import { createReconciler, type Reconciler } from './reconcile.ts';
+import { seed } from './seed.ts';
+import { openStore } from './store/store.ts';
+import { createTemporal, type TemporalTarget } from './temporal.ts';
 
 export interface ControlPlaneOptions {
   /** Address to bind; the caller has checked that one which is not loopback has an explicit token. */
@@ -41,8 +49,109 @@ export interface ControlPlane {
   activity(): ControlPlaneActivity;
 }
 
+/** Ports looked at after the preferred one; more neighbours than this on one machine is another problem. */
+const portAttemptsMax = 100;
+/** Longer than the interval of keep-alives, so that no stream is cut; Bun's default of 10 s would cut all. */
+const idleTimeoutSeconds = 60;
+/** Requests that are being answered get this long when the server stops; streams are ended at once. */
+const stopTimeoutMs = 2_000;
+
 /**
  * Returns when requests are answered. Temporal need not be there yet. Throws a KubiyaError when the port is taken or the
  * database cannot be used.
  */
-export declare function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane>;
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { clock, log, temporal: target } = options;
+  const store = openStore(options.databasePath, clock);
+  const temporal = createTemporal(target, options.signingKey);
+  const stopping = new AbortController();
+  const events = createEventLog(store);
+  let reconciler: Reconciler | undefined;
+  const deps: ServerDeps = {
+    store,
+    events,
+    temporal,
+    registration: {
+      temporalAddress: options.advertisedTemporalAddress ?? target.address,
+      temporalNamespace: target.namespace,
+      temporalApiKey: target.apiKey ?? '',
+      hasTemporalTls: target.tls !== undefined && target.tls !== false,
+      isLocal: target.isLocal,
+      signingKey: Buffer.from(options.signingKey).toString('base64'),
+    },
+    token: options.token,
+    log,
+    clock,
+    version: options.version,
+    wake: () => reconciler?.wake(),
+    stopping: stopping.signal,
+  };
+  try {
+    seed(deps);
+    const server = listen(options, createApp(deps));
+    reconciler = createReconciler(deps);
+    // What was open when the last server ended.
+    reconciler.wake();
+    const port = server.port ?? options.port;
+    let stopped: Promise<void> | undefined;
+    const stop = async (): Promise<void> => {
+      stopping.abort();
+      await Promise.race([server.stop(), clock.sleep(stopTimeoutMs)]);
+      await server.stop(true);
+      await reconciler?.stop();
+      events.close();
+      await temporal.close();
+      store.close();
+    };
+    return {
+      url: `http://${urlHost(options.advertisedHost ?? options.host)}:${port}`,
+      port,
+      stop: () => (stopped ??= stop()),
+      activity: () => ({
+        liveWorkers: store.queues.liveWorkerCount(),
+        openStreams: events.subscriberCount,
+        openExecutions: store.executions.openCount(),
+      }),
+    };
+  } catch (error) {
+    await temporal.close();
+    store.close();
+    throw error;
+  }
+}
+
+type Server = ReturnType<typeof Bun.serve>;
+
+function listen(options: ControlPlaneOptions, app: ReturnType<typeof createApp>): Server {
+  const { host, port, isPortExplicit } = options;
+  const attempts = isPortExplicit || port === 0 ? 1 : portAttemptsMax;
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return Bun.serve({
+        hostname: host,
+        port: port + attempt,
+        idleTimeout: idleTimeoutSeconds,
+        maxRequestBodySize: requestBodyBytesMax * 2, // above our own limit, which answers in JSON
+        fetch: (request) => app.fetch(request),
+      });
+    } catch (error) {
+      const isTaken = errnoOf(error) === 'EADDRINUSE';
+      if (isTaken && attempt + 1 < attempts) continue;
+      throw new KubiyaError(isTaken ? `Port ${port} is taken` : `The server cannot listen on ${host}:${port}`, {
+        kind: 'configuration',
+        code: isTaken ? 'port_taken' : 'listen_failed',
+        hint: isTaken
+          ? 'choose another with --port, or see what runs: kubiya server status'
+          : 'check --host and --port',
+        cause: error,
+      });
+    }
+  }
+}
+
+/** IPv6 addresses stand in brackets; a wildcard is no address that one can connect to. */
+function urlHost(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
+}

@@ -2,7 +2,11 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { systemClock, type Clock } from '../../src/lib/clock.ts';
 import { createSpawner, type Spawner } from '../../src/lib/spawn.ts';
+import { startDevServer, type DevServer } from '../../src/server/dev-server.ts';
+import { startControlPlane, type ControlPlane, type ControlPlaneOptions } from '../../src/server/start.ts';
+import { probeTemporal } from '../../src/server/temporal.ts';
 import type { Log, LogFields } from '../../src/telemetry/log.ts';
 
 const root = join(import.meta.dir, '..', '..');
@@ -74,4 +78,92 @@ os.rename(sys.argv[2] + '.part', sys.argv[2])`;
 function run(command: string, commandArguments: string[]): void {
   const result = spawnSync(command, commandArguments, { encoding: 'utf8' });
   if (result.status !== 0) throw new Error(`${command} failed: ${result.stderr}`);
+}
+
+export const testToken = 'test-token-0123456789';
+export const signingKey = new Uint8Array(32).fill(5);
+
+/** An in-memory Temporal of the test's own. */
+export async function startTestTemporal(): Promise<DevServer> {
+  return startDevServer({
+    executable: await temporalExecutable(),
+    port: 0,
+    directory: root,
+    spawner: createTestSpawner().spawner,
+    log: quietLog,
+    environment: { PATH: '/usr/bin:/bin' },
+    probe: (address) => probeTemporal({ address, namespace: 'default', isLocal: true }),
+  });
+}
+
+/** Nobody listens there. */
+export const absentTemporal = '127.0.0.1:9';
+
+/** The real server on a real port, in memory unless told otherwise. */
+export function startTestServer(
+  temporalAddress: string,
+  changes: Partial<ControlPlaneOptions> = {},
+): Promise<ControlPlane> {
+  return startControlPlane({
+    host: '127.0.0.1',
+    port: 0,
+    isPortExplicit: false,
+    token: testToken,
+    signingKey,
+    databasePath: ':memory:',
+    temporal: { address: temporalAddress, namespace: 'default', isLocal: true },
+    log: quietLog,
+    version: '0.0.0-test',
+    clock: systemClock,
+    ...changes,
+  });
+}
+
+/** A clock that a test moves; sleeping is real. */
+export function createTestClock(): Clock & { advance(ms: number): void } {
+  let offset = 0;
+  return {
+    now: () => Date.now() + offset,
+    elapsed: () => performance.now() + offset,
+    sleep: systemClock.sleep,
+    advance: (ms) => {
+      offset += ms;
+    },
+  };
+}
+
+export interface Answer {
+  readonly status: number;
+  /** Parsed JSON, or null for an empty body. */
+  readonly body: Record<string, unknown>;
+}
+
+export type Call = (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
+
+/** Asks a server with the right token. */
+export function callerOf(url: string): Call {
+  return async (method, path, body, headers = {}) => {
+    const response = await fetch(url + path, {
+      method,
+      headers: {
+        authorization: `Bearer ${testToken}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, body: (text === '' ? null : JSON.parse(text)) as Record<string, unknown> };
+  };
+}
+
+/** Asks until the answer fits; fails with the last answer. */
+export async function waitFor<T>(ask: () => Promise<T>, fits: (value: T) => boolean, timeoutMs = 15_000): Promise<T> {
+  const end = Date.now() + timeoutMs;
+  for (;;) {
+    const value = await ask();
+    if (fits(value)) return value;
+    if (Date.now() > end) throw new Error(`it did not come to fit: ${JSON.stringify(value)}`);
+    await Bun.sleep(20);
+  }
 }

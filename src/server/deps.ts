@@ -1,0 +1,35 @@
+// What the routes are given: the parts of a running control plane.
+import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { EventLog } from './events.ts';
+import type { Store } from './store/store.ts';
+import type { Temporal } from './temporal.ts';
+
+/** Every answer names it; a local server has one organization. */
+export const organizationId = 'local';
+
+export interface ServerDeps {
+  readonly store: Store;
+  readonly events: EventLog;
+  readonly temporal: Temporal;
+  /** What a worker that registers is told. */
+  readonly registration: Registration;
+  readonly token: string;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly version: string;
+  /** Wakes the reconciler: something is open. */
+  readonly wake: () => void;
+  /** Aborts when the server stops; open streams end. */
+  readonly stopping: AbortSignal;
+}
+
+export interface Registration {
+  readonly temporalAddress: string;
+  readonly temporalNamespace: string;
+  readonly temporalApiKey: string;
+  readonly hasTemporalTls: boolean;
+  readonly isLocal: boolean;
+  /** Base64. */
+  readonly signingKey: string;
+}

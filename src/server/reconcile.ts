@@ -1,0 +1,166 @@
+// Compares what the store believes with what Temporal and the clock say, and removes what nobody needs any more.
+import { messageOf } from '../errors.ts';
+import type { ServerDeps } from './deps.ts';
+import { startWorkflow } from './execute.ts';
+import { advance } from './progress.ts';
+import { deleteQueue } from './routes/queues.ts';
+import type { ExecutionRecord } from './store/executions.ts';
+import { TemporalError, type WorkflowState } from './temporal.ts';
+
+export interface Reconciler {
+  /** Something is open: look until nothing is. */
+  wake(): void;
+  /** Waits for the round that is under way. */
+  stop(): Promise<void>;
+}
+
+const roundIntervalMs = 2_000;
+/** A worker reports the end of an execution a moment after its workflow has ended; after this it will not. */
+const reportGraceMs = 3_000;
+/** Open executions looked at in a round, oldest first; the dev server answers a few hundred descriptions a second. */
+const executionsPerRoundMax = 200;
+const callsAtOnceMax = 8;
+/** Kept after their end: a month, and the newest 10,000; with the limits of the event log a few GB at the very most. */
+const retentionMs = 30 * 24 * 3_600_000;
+const executionsKeptMax = 10_000;
+const deletedPerRoundMax = 50;
+/** Rows of workers that are gone stay a day for whoever asks what happened. */
+const workerRetentionMs = 24 * 3_600_000;
+
+/** Where an execution stands that the store believes open and Temporal does not, first seen at a time of `clock.elapsed`. */
+type FirstSeen = Map<string, number>;
+
+export function createReconciler(deps: ServerDeps): Reconciler {
+  const firstSeen: FirstSeen = new Map();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let round: Promise<void> | undefined;
+  let isStopped = false;
+  let isTemporalAway = false;
+
+  const schedule = (): void => {
+    if (isStopped || timer !== undefined) return;
+    timer = setTimeout(() => {
+      timer = undefined;
+      round = runRound().finally(() => {
+        round = undefined;
+        if (isAnythingOpen(deps)) schedule();
+      });
+    }, roundIntervalMs);
+  };
+  const runRound = async (): Promise<void> => {
+    try {
+      await reconcile(deps, firstSeen);
+      if (isTemporalAway) deps.log.info('Temporal answers again');
+      isTemporalAway = false;
+    } catch (error) {
+      const isAway = error instanceof TemporalError && error.kind === 'unavailable';
+      if (!isAway) deps.log.error('Looking after open executions failed', { error });
+      else if (!isTemporalAway) deps.log.warn(`${messageOf(error)}; executions wait for it`);
+      isTemporalAway = isTemporalAway || isAway;
+    }
+  };
+  return {
+    wake: schedule,
+    stop: async () => {
+      isStopped = true;
+      clearTimeout(timer);
+      await round;
+    },
+  };
+}
+
+function isAnythingOpen({ store }: ServerDeps): boolean {
+  if (store.executions.openCount() > 0) return true;
+  return store.queues.list().some((queue) => queue.isEphemeral && queue.autoCleanupAfterSeconds !== null);
+}
+
+async function reconcile(deps: ServerDeps, firstSeen: FirstSeen): Promise<void> {
+  const { store, clock } = deps;
+  removeEphemeralQueues(deps);
+  store.queues.forgetWorkersBefore(clock.now() - workerRetentionMs);
+  const before = new Date(clock.now() - retentionMs).toISOString();
+  const expired = store.executions.expired({ before, keep: executionsKeptMax, limit: deletedPerRoundMax });
+  for (const number of expired) store.executions.delete(number);
+
+  const open = store.executions.open(executionsPerRoundMax);
+  const openIds = new Set(open.map(({ id }) => id));
+  for (const id of firstSeen.keys()) if (!openIds.has(id)) firstSeen.delete(id);
+  for (let index = 0; index < open.length; index += callsAtOnceMax) {
+    const group = open.slice(index, index + callsAtOnceMax);
+    const results = await Promise.allSettled(group.map((execution) => reconcileOne(deps, execution, firstSeen)));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+}
+
+async function reconcileOne(deps: ServerDeps, execution: ExecutionRecord, firstSeen: FirstSeen): Promise<void> {
+  const { store, temporal, clock } = deps;
+  const { id } = execution;
+  if (!execution.isWorkflowStarted) {
+    if (execution.cancelRequestedAtMs !== null) {
+      advance(deps, id, { status: 'cancelled', errorMessage: 'Cancelled before it started' }, 'reconciler');
+      return;
+    }
+    try {
+      await startWorkflow(deps, execution);
+    } catch (error) {
+      // Refused: `startWorkflow` has ended the execution with the reason.
+      if (!(error instanceof TemporalError && error.kind === 'refused')) throw error;
+    }
+    return;
+  }
+  const state = await temporal.describe(id);
+  if (state.kind === 'open') {
+    firstSeen.delete(id);
+    if (execution.cancelRequestedAtMs !== null) await cancelWithoutWorker(deps, execution);
+    return;
+  }
+  const since = firstSeen.get(id) ?? clock.elapsed();
+  firstSeen.set(id, since);
+  if (clock.elapsed() - since < reportGraceMs) return;
+  firstSeen.delete(id);
+  advance(deps, id, outcomeOf(state, execution), 'reconciler');
+  deps.log.warn('An execution ended without a report of its worker', {
+    execution: id,
+    status: store.executions.find(id)?.status,
+  });
+}
+
+/** A cancel is carried out by the worker; when the queue has none, nobody would ever do it. */
+async function cancelWithoutWorker(deps: ServerDeps, { id, queueId }: ExecutionRecord): Promise<void> {
+  const { store, temporal } = deps;
+  if (store.queues.liveWorkers(queueId).length > 0) return;
+  try {
+    await temporal.terminate(id, 'cancelled, and its queue has no live worker');
+  } catch (error) {
+    if (!(error instanceof TemporalError && error.kind === 'not_found')) throw error;
+  }
+  advance(deps, id, { status: 'cancelled', errorMessage: 'Cancelled; its queue has no live worker' }, 'reconciler');
+}
+
+function outcomeOf(
+  state: Exclude<WorkflowState, { kind: 'open' }>,
+  execution: ExecutionRecord,
+): Parameters<typeof advance>[2] {
+  if (state.kind === 'missing') {
+    return {
+      status: 'failed',
+      errorMessage: 'Temporal does not know this execution any more; its data was lost or has expired',
+    };
+  }
+  const { status, response, error, usage } = state;
+  if (status === 'completed' || status === 'cancelled') return { status, response, usage, errorMessage: error };
+  const errorMessage = error ?? execution.errorMessage ?? 'The workflow ended without a reason';
+  return { status, response, usage, errorMessage };
+}
+
+function removeEphemeralQueues(deps: ServerDeps): void {
+  const { store, clock, log } = deps;
+  for (const queue of store.queues.list()) {
+    if (!queue.isEphemeral || queue.autoCleanupAfterSeconds === null) continue;
+    if (store.queues.liveWorkers(queue.id).length > 0) continue;
+    const lastUsedMs = Math.max(Date.parse(queue.createdAt), store.queues.lastLiveAtMs(queue.id) ?? 0);
+    if (clock.now() - lastUsedMs < queue.autoCleanupAfterSeconds * 1000) continue;
+    deleteQueue(deps, queue);
+    log.info('An ephemeral queue was removed', { queue: queue.name });
+  }
+}

@@ -1,0 +1,265 @@
+// Executions: start, read, report and steer.
+import { Hono, type Context } from 'hono';
+import * as v from 'valibot';
+import {
+  acceptedSchema,
+  controlResponseSchema,
+  executeRequestSchema,
+  executeResponseSchema,
+  executionSchema,
+  idempotencyKeyCharactersMax,
+  idempotencyKeyHeader,
+  sendMessageSchema,
+  updateExecutionSchema,
+  type ControlResponse,
+  type Execution,
+} from '../../protocol/control-plane.ts';
+import { createId } from '../../lib/ids.ts';
+import { agentWorkflowId, signalNames } from '../../protocol/workflow.ts';
+import { organizationId, type ServerDeps } from '../deps.ts';
+import { execute } from '../execute.ts';
+import { findExecution } from '../lookups.ts';
+import { digits, jsonBody, query, route } from '../openapi.ts';
+import { HttpProblem } from '../problems.ts';
+import { advance } from '../progress.ts';
+import type { ExecutionRecord } from '../store/executions.ts';
+import { TemporalError } from '../temporal.ts';
+
+const tag = 'executions';
+const listCountMax = 200;
+
+export function executionRoutes(deps: ServerDeps): Hono {
+  const { store } = deps;
+  const app = new Hono();
+  app.post(
+    '/api/v1/agents/:id/execute',
+    route({
+      summary: 'Start an execution of an agent, by id or name',
+      description: `With the header ${idempotencyKeyHeader} a repetition gets the first answer. After a 503 the execution waits and is started when Temporal is back.`,
+      tag,
+      answers: { 200: executeResponseSchema },
+      refusals: [400, 404, 409, 413, 422, 502, 503, 507],
+    }),
+    jsonBody(executeRequestSchema),
+    async (context) => {
+      const agent = context.req.param('id') ?? '';
+      return context.json(
+        await execute(deps, { agent, request: context.req.valid('json'), idempotencyKey: keyOf(context) }),
+      );
+    },
+  );
+  app.get(
+    '/api/v1/executions',
+    route({
+      summary: 'List executions, newest first',
+      tag,
+      answers: { 200: v.array(executionSchema) },
+      refusals: [404, 422],
+    }),
+    query(
+      v.object({
+        skip: digits,
+        limit: digits,
+        status: v.nullish(v.string()),
+        status_filter: v.nullish(v.string()),
+        agent_id: v.nullish(v.string()),
+      }),
+    ),
+    (context) => {
+      const { skip, limit, status, status_filter: filter, agent_id: agent } = context.req.valid('query');
+      const executions = store.executions.list({
+        skip: Number(skip ?? 0),
+        limit: Math.min(Number(limit ?? 50), listCountMax),
+        status: (status ?? filter)?.toLowerCase(),
+        // An agent that was deleted is still found by its id.
+        entityId: typeof agent === 'string' ? (store.resources.find('agent', agent)?.id ?? agent) : undefined,
+      });
+      return context.json(executions.map((execution) => show(deps, execution)));
+    },
+  );
+  app.get(
+    '/api/v1/executions/:id',
+    route({ summary: 'One execution', tag, answers: { 200: executionSchema }, refusals: [404] }),
+    (context) => context.json(show(deps, findExecution(deps, context.req.param('id')))),
+  );
+  app.patch(
+    '/api/v1/executions/:id',
+    route({
+      summary: 'Report how it goes (workers)',
+      description: 'A terminal status is final: a later report changes nothing and is answered with what is stored.',
+      tag,
+      answers: { 200: executionSchema },
+      refusals: [404, 422, 507],
+    }),
+    jsonBody(updateExecutionSchema),
+    (context) => {
+      const { id } = findExecution(deps, context.req.param('id'));
+      const body = context.req.valid('json');
+      const change = {
+        status: body.status ?? undefined,
+        response: body.response ?? undefined,
+        errorMessage: body.error_message ?? undefined,
+        usage: body.usage ?? undefined,
+        metadata: body.execution_metadata ?? undefined,
+        startedAt: body.started_at ?? undefined,
+        completedAt: body.completed_at ?? undefined,
+      };
+      advance(deps, id, change, 'worker');
+      return context.json(show(deps, findExecution(deps, id)));
+    },
+  );
+  addSteering(app, deps);
+  return app;
+}
+
+function addSteering(app: Hono, deps: ServerDeps): void {
+  app.post(
+    '/api/v1/executions/:id/message',
+    route({
+      summary: 'Send a message to the agent',
+      tag,
+      answers: { 202: acceptedSchema },
+      refusals: [404, 409, 422, 503],
+    }),
+    jsonBody(sendMessageSchema),
+    async (context) => {
+      const { id } = openExecution(deps, context.req.param('id'));
+      const { message, role, message_id: given } = context.req.valid('json');
+      const messageId = given ?? `${id}_user_${createId()}`;
+      const timestamp = new Date(deps.clock.now()).toISOString();
+      const payload = { role, content: message, timestamp, message_id: messageId, execution_id: id };
+      await signal(deps, id, signalNames.addMessage, payload);
+      return context.json({ success: true, execution_id: id, message_id: messageId }, 202);
+    },
+  );
+  app.post(
+    '/api/v1/executions/:id/mark-done',
+    route({ summary: 'End a conversation', tag, answers: { 202: acceptedSchema }, refusals: [404, 409, 503] }),
+    async (context) => {
+      const { id } = openExecution(deps, context.req.param('id'));
+      await signal(deps, id, signalNames.markAsDone, { execution_id: id, request_id: createId() });
+      return context.json({ success: true, execution_id: id }, 202);
+    },
+  );
+  const verbs = ['pause', 'resume', 'cancel'] as const;
+  for (const verb of verbs) {
+    app.post(
+      `/api/v1/executions/:id/${verb}`,
+      route({
+        summary: `${verb[0]?.toUpperCase()}${verb.slice(1)} an execution`,
+        description: '200 also when it could not be done: `success` says which.',
+        tag,
+        answers: { 200: controlResponseSchema },
+        refusals: [404, 503],
+      }),
+      async (context) => {
+        const execution = findExecution(deps, context.req.param('id'));
+        return context.json(await control(deps, execution, verb));
+      },
+    );
+  }
+}
+
+async function control(
+  deps: ServerDeps,
+  execution: ExecutionRecord,
+  verb: 'pause' | 'resume' | 'cancel',
+): Promise<ControlResponse> {
+  const { id, status } = execution;
+  const refused = (error: string): ControlResponse => ({ success: false, execution_id: id, error, status });
+  const done = (message: string): ControlResponse => ({
+    success: true,
+    execution_id: id,
+    workflow_id: agentWorkflowId(id),
+    message,
+  });
+  if (!execution.isOpen) return refused(`The execution is already ${status}`);
+  if (verb === 'cancel') {
+    await cancel(deps, execution);
+    return done('The execution is being cancelled');
+  }
+  if (!execution.isWorkflowStarted) return refused('The execution has not started yet');
+  await signal(deps, id, verb === 'pause' ? signalNames.pause : signalNames.resume, {
+    execution_id: id,
+    request_id: createId(),
+  });
+  return done(verb === 'pause' ? 'The execution pauses after the current step' : 'The execution goes on');
+}
+
+/** The worker stops the work and reports; the reconciler ends the execution when there is no worker to do so. */
+async function cancel(deps: ServerDeps, { id, isWorkflowStarted }: ExecutionRecord): Promise<void> {
+  if (!isWorkflowStarted) {
+    advance(deps, id, { status: 'cancelled', errorMessage: 'Cancelled before it started' }, 'user');
+    return;
+  }
+  try {
+    await deps.temporal.cancel(id);
+  } catch (error) {
+    // It has just ended; the reconciler finds out how.
+    if (!(error instanceof TemporalError && error.kind === 'not_found')) throw error;
+  }
+  deps.store.executions.requestCancel(id);
+  deps.wake();
+}
+
+async function signal({ temporal }: ServerDeps, id: string, name: string, payload: unknown): Promise<void> {
+  try {
+    await temporal.signal(id, name, payload);
+  } catch (error) {
+    if (error instanceof TemporalError && error.kind === 'not_found') throw hasEnded('has ended or not started');
+    throw error;
+  }
+}
+
+function openExecution(deps: ServerDeps, id: string | undefined): ExecutionRecord {
+  const execution = findExecution(deps, id);
+  if (!execution.isOpen) throw hasEnded(`is already ${execution.status}`);
+  return execution;
+}
+
+function hasEnded(how: string): HttpProblem {
+  return new HttpProblem(409, `The execution ${how}`, { code: 'execution_not_open', hint: 'start a new one' });
+}
+
+function keyOf(context: Context): string | null {
+  const key = context.req.header(idempotencyKeyHeader)?.trim() ?? '';
+  if (key.length > idempotencyKeyCharactersMax) {
+    throw new HttpProblem(
+      400,
+      `The header ${idempotencyKeyHeader} is longer than ${idempotencyKeyCharactersMax} characters`,
+      {
+        code: 'idempotency_key_too_long',
+      },
+    );
+  }
+  return key === '' ? null : key;
+}
+
+function show({ store }: ServerDeps, execution: ExecutionRecord): Execution {
+  const { id, request, workflowInput } = execution;
+  return {
+    id,
+    organization_id: organizationId,
+    execution_type: 'agent',
+    entity_id: execution.entityId,
+    entity_name: execution.entityName,
+    prompt: execution.prompt,
+    system_prompt: workflowInput.system_prompt,
+    status: execution.status,
+    response: execution.response,
+    error_message: execution.errorMessage,
+    usage: execution.usage,
+    execution_metadata: { ...request.execution_metadata, ...execution.metadata },
+    runner_name: store.queues.find(execution.queueId)?.name ?? null,
+    created_at: execution.createdAt,
+    updated_at: execution.updatedAt,
+    started_at: execution.startedAt,
+    completed_at: execution.completedAt,
+    participants: [],
+    workflow_id: agentWorkflowId(id),
+    worker_queue_id: execution.queueId,
+    model_id: workflowInput.model_id,
+    parent_execution_id: request.parent_execution_id,
+    is_conversation: request.is_conversation ?? false,
+  };
+}

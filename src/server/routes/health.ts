@@ -1,0 +1,23 @@
+// Whether the server answers, without a token.
+import { Hono } from 'hono';
+import { healthSchema, type Health } from '../../protocol/control-plane.ts';
+import type { ServerDeps } from '../deps.ts';
+import { route } from '../openapi.ts';
+
+export function healthRoutes({ clock, version, store }: ServerDeps): Hono {
+  const app = new Hono();
+  const timestamp = (): string => new Date(clock.now()).toISOString();
+  const description = { tag: 'health', answers: { 200: healthSchema }, isOpen: true };
+  for (const path of ['/health', '/api/health']) {
+    app.get(path, route({ summary: 'The server answers', ...description }), (context) => {
+      const health: Health = { status: 'healthy', service: 'kubiya-server', timestamp: timestamp(), version };
+      return context.json(health);
+    });
+  }
+  app.get('/api/ready', route({ summary: 'The server and its store answer', ...description }), (context) => {
+    const services = { open_executions: store.executions.openCount(), live_workers: store.queues.liveWorkerCount() };
+    const health: Health = { status: 'ready', service: 'kubiya-server', timestamp: timestamp(), version, services };
+    return context.json(health);
+  });
+  return app;
+}

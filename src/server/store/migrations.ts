@@ -1,0 +1,101 @@
+// The database's schema as numbered steps; a step that has been released is never changed.
+
+/** Applied in order, each in its own transaction; `PRAGMA user_version` counts those that have been applied. */
+export const migrations: readonly string[] = [
+  `
+  CREATE TABLE resources (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    PRIMARY KEY (kind, id),
+    UNIQUE (kind, name)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE skill_associations (
+    entity_type TEXT NOT NULL,
+    entity_id TEXT NOT NULL,
+    skill_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    configuration_override TEXT,
+    PRIMARY KEY (entity_type, entity_id, skill_id)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE queues (
+    id TEXT PRIMARY KEY,
+    environment_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    status TEXT NOT NULL,
+    heartbeat_interval INTEGER NOT NULL,
+    max_workers INTEGER,
+    is_ephemeral INTEGER NOT NULL,
+    is_single_execution INTEGER NOT NULL,
+    auto_cleanup_after_seconds INTEGER,
+    claimed_by TEXT,
+    body TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    UNIQUE (environment_id, name)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE workers (
+    id TEXT PRIMARY KEY,
+    queue_id TEXT NOT NULL,
+    is_disconnected INTEGER NOT NULL DEFAULT 0,
+    registered_at_ms INTEGER NOT NULL,
+    last_heartbeat_ms INTEGER,
+    live_until_ms INTEGER NOT NULL DEFAULT 0,
+    body TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX workers_of_queue ON workers (queue_id);
+
+  CREATE TABLE executions (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    entity_id TEXT NOT NULL,
+    entity_name TEXT NOT NULL,
+    queue_id TEXT NOT NULL,
+    status TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    response TEXT,
+    error_message TEXT,
+    usage TEXT NOT NULL DEFAULT '{}',
+    metadata TEXT NOT NULL DEFAULT '{}',
+    request TEXT NOT NULL,
+    workflow_input TEXT NOT NULL,
+    idempotency_key TEXT UNIQUE,
+    request_hash TEXT NOT NULL,
+    is_open INTEGER NOT NULL DEFAULT 1,
+    is_workflow_started INTEGER NOT NULL DEFAULT 0,
+    cancel_requested_at_ms INTEGER,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    started_at TEXT,
+    completed_at TEXT
+  ) STRICT;
+  CREATE INDEX executions_open ON executions (number) WHERE is_open = 1;
+  CREATE INDEX executions_of_queue ON executions (queue_id, number);
+
+  CREATE TABLE events (
+    execution INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    event_type TEXT NOT NULL,
+    data TEXT NOT NULL,
+    timestamp TEXT NOT NULL,
+    stored_at_micros INTEGER NOT NULL,
+    PRIMARY KEY (execution, sequence),
+    UNIQUE (execution, event_id)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE sessions (
+    execution INTEGER PRIMARY KEY,
+    session_id TEXT NOT NULL,
+    messages TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    updated_at TEXT NOT NULL
+  ) STRICT;
+  `,
+];
