@@ -45,8 +45,10 @@ export interface CommandContext {
   readonly output: Output;
   /** The directory in which the command was started; relative paths are meant from here. */
   readonly cwd: string;
+  /** Every word after the program's name, as typed. */
+  readonly commandLine: readonly string[];
   /** The configuration for this command's scope, with its flags. */
-  loadConfig(): Promise<Config>;
+  readonly loadConfig: () => Promise<Config>;
 }
 
 export interface CommandInput<Flags extends FlagDeclarations, Arguments extends ArgumentDeclarations> {
@@ -74,7 +76,7 @@ export interface Command<
 export function defineCommand<const Flags extends FlagDeclarations, const Arguments extends ArgumentDeclarations>(
   command: Command<Flags, Arguments>,
 ): Command {
-  return command as unknown as Command;
+  return command;
 }
 
 /** A place in the command tree: a group, a command, or both (`exec` and `exec agent`). */
@@ -82,7 +84,6 @@ export interface CommandNode {
   readonly name: string;
   readonly summary: string;
   readonly children?: readonly CommandNode[];
-  readonly isHidden?: true;
   readonly load?: () => Promise<{ readonly default: Command }>;
 }
 

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { flagOptions, type OptionDeclaration } from '../config/options.ts';
 import type { FlagValues } from '../config/sources.ts';
 import { parseValue } from '../config/values.ts';
-import { KubiyaError } from '../errors.ts';
+import { KubiyaError, messageOf } from '../errors.ts';
 import type { Command, FlagDeclaration } from './command.ts';
 import { suggestion } from './suggest.ts';
 
@@ -56,7 +56,7 @@ function fromOption(option: OptionDeclaration & { readonly flag: string }): Know
 /** One element of the command line, in order. */
 type Token =
   | { readonly kind: 'flag'; readonly rawName: string; readonly value: string | undefined }
-  | { readonly kind: 'argument'; readonly value: string };
+  | { readonly kind: 'argument'; readonly value: string; readonly index: number };
 
 export function parseCommandLine(command: Command, words: readonly string[]): ParsedCommandLine {
   const known = knownFlags(command);
@@ -87,6 +87,12 @@ export function parseCommandLine(command: Command, words: readonly string[]): Pa
   return { flags, configurationFlags, arguments: assignArguments(command, values), isHelp: false };
 }
 
+/** Where the first word stands that is neither a flag nor the value of one; -1 when there is none. */
+export function firstArgumentIndex(command: Command, words: readonly string[]): number {
+  const first = tokens(knownFlags(command), words).find((token) => token.kind === 'argument');
+  return first?.index ?? -1;
+}
+
 /** node:util splits `--a=b`, `-xy`, `--` and values; which flags take a value is all that it has to know. */
 function tokens(known: readonly KnownFlag[], words: readonly string[]): readonly Token[] {
   const options: Record<string, { type: 'boolean' | 'string'; short?: string }> = {};
@@ -101,7 +107,7 @@ function tokens(known: readonly KnownFlag[], words: readonly string[]): readonly
   const parsed = parseArgs({ args: [...words], options, strict: false, allowPositionals: true, tokens: true });
   return parsed.tokens.flatMap((token): readonly Token[] => {
     if (token.kind === 'option') return [{ kind: 'flag', rawName: token.rawName, value: token.value }];
-    return token.kind === 'positional' ? [{ kind: 'argument', value: token.value }] : [];
+    return token.kind === 'positional' ? [{ kind: 'argument', value: token.value, index: token.index }] : [];
   });
 }
 
@@ -188,4 +194,27 @@ export function continuationHint(word: string): string | undefined {
 
 export function usage(message: string, code: string, hint?: string): KubiyaError {
   return new KubiyaError(message, { kind: 'usage', code, hint });
+}
+
+/** The value of a flag that a command cannot do without. */
+export function required<T>(name: string, value: T | undefined): T {
+  if (value === undefined)
+    throw usage(`--${name} is missing`, 'flag_missing', 'the same command with --help shows how it is used');
+  return value;
+}
+
+export function jsonObject(name: string, text: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new KubiyaError(`--${name} is not JSON: ${messageOf(error)}`, {
+      kind: 'usage',
+      code: 'flag_invalid',
+      hint: 'put it in single quotes',
+      cause: error,
+    });
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw usage(`--${name} must be a JSON object`, 'flag_invalid', `for example '{"key": "value"}'`);
 }

@@ -15,8 +15,8 @@ export interface HelpSubject {
 export function renderHelp({ path, command }: HelpSubject, sink: Sink): string {
   const name = path.map((node) => node.name).join(' ');
   const node = path.at(-1);
-  const children = (node?.children ?? []).filter((child) => child.isHidden !== true);
-  const blocks = [[`${capitalise(node?.summary ?? '')}`], usageLines(name, command, children)];
+  const children = node?.children ?? [];
+  const blocks = [[capitalise(node?.summary ?? '')], usageLines(name, command, children)];
   if (command?.details !== undefined) blocks.splice(1, 0, [command.details]);
   if (children.length > 0)
     blocks.push(section(sink, 'Commands', rows(children.map((child) => [child.name, child.summary]))));
@@ -61,8 +61,8 @@ function flagRow(flag: KnownFlag): readonly [string, string] {
   ].join(', ');
   const extras = [
     ...(declaration.isRepeatable === true ? ['repeatable'] : []),
-    ...(declaration.defaultText === undefined ? [] : [`default ${declaration.defaultText}`]),
-    ...(flag.environment.length === 0 ? [] : [`env ${flag.environment.join(' > ')}`]),
+    ...(declaration.defaultText === undefined ? [] : [`default: ${declaration.defaultText}`]),
+    ...(flag.environment.length === 0 ? [] : [`env: ${flag.environment.join(' > ')}`]),
   ];
   const description =
     extras.length === 0 ? declaration.description : `${declaration.description} (${extras.join('; ')})`;

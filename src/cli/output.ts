@@ -7,8 +7,7 @@ export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 /** One of the two streams. */
 export interface Sink {
   readonly isTty: boolean;
-  /** Columns of the terminal; undefined in a pipe. */
-  readonly columns: number | undefined;
+  readonly hasColour: boolean;
   /** Waits while the reader is slow. After the reader has gone it does nothing. */
   write(text: string): Promise<void>;
   /** The text in this style where this stream shows colour. */
@@ -38,8 +37,6 @@ export interface Output {
 /** What is used of a Node stream; tests give their own. */
 export interface OutputStream {
   readonly isTTY?: boolean;
-  readonly columns?: number;
-  readonly writableNeedDrain?: boolean;
   write(text: string, done?: (error?: Error | null) => void): boolean;
   once(event: 'drain' | 'close', listener: () => void): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;
@@ -47,7 +44,7 @@ export interface OutputStream {
 }
 
 export function createProcessOutput(environment: Environment): Output {
-  return createOutput(process.stdout, process.stderr, { environment, isStdinTty: process.stdin.isTTY === true });
+  return createOutput(process.stdout, process.stderr, { environment, isStdinTty: process.stdin.isTTY });
 }
 
 export function createOutput(
@@ -86,7 +83,7 @@ function createSink(stream: OutputStream, hasColour: boolean, onGone: () => void
   });
   return {
     isTty,
-    columns: isTty ? stream.columns : undefined,
+    hasColour,
     write: async (text) => {
       if (isGone || text === '' || stream.write(text)) return;
       await new Promise<void>((resolve) => {
@@ -117,7 +114,7 @@ function isSet(value: string | undefined): value is string {
 }
 
 // Escape sequences (CSI, OSC and two-character ones), then every control character but newline and tab.
-// oxlint-disable-next-line no-control-regex -- control characters are what it is about
+// oxlint-disable-next-line eslint/no-control-regex -- control characters are what it is about
 const controls =
   /\u001B(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001B]*(?:\u0007|\u001B\\)?|[@-Z\\-_])|[\u0000-\u0008\u000B-\u001F\u007F-\u009F]/g;
 

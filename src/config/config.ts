@@ -79,6 +79,7 @@ export interface NetworkConfig {
 export interface EffectiveSetting {
   readonly name: string;
   readonly value: string | number | boolean | null;
+  readonly unit: 'ms' | undefined;
   /** What applies when the value is null. */
   readonly defaultText: string | undefined;
   readonly origin: Origin;

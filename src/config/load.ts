@@ -230,6 +230,7 @@ function effectiveSettings(merged: Merged): readonly EffectiveSetting[] {
     return {
       name,
       value: shown,
+      unit: option.type === 'seconds' || option.type === 'duration' ? 'ms' : undefined,
       defaultText: option.defaultText,
       origin: merged.origin(name),
       description: option.description,

@@ -112,7 +112,7 @@ async function* readFrames(
   let timer = setTimeout(bark, idleMs);
   const parser = createSseParser();
   try {
-    for await (const chunk of response.body) {
+    for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
       clearTimeout(timer);
       timer = setTimeout(bark, idleMs);
       yield* parser.push(chunk);

@@ -1,0 +1,29 @@
+// `kubiya agent list`.
+import { defineCommand, jsonFlag } from '../../command.ts';
+import { connect } from '../../connect.ts';
+import { printList } from '../../table.ts';
+
+export default defineCommand({
+  scope: 'api',
+  examples: [
+    ['kubiya agent list', 'as a table'],
+    ["kubiya agent list --json | jq -r '.[].id'", 'ids only'],
+  ],
+  flags: { json: jsonFlag },
+  arguments: {},
+  run: async ({ flags }, { output, loadConfig }) => {
+    const client = await connect(await loadConfig());
+    await printList(
+      output,
+      await client.listAgents(),
+      [
+        { title: 'NAME', value: (row) => row.name },
+        { title: 'ID', value: (row) => row.id },
+        { title: 'MODEL', value: (row) => row.model_id },
+        { title: 'STATUS', value: (row) => row.status },
+        { title: 'DESCRIPTION', value: (row) => row.description },
+      ],
+      flags.json,
+    );
+  },
+});

@@ -1,0 +1,36 @@
+// `kubiya exec attach <execution>`: follow what was started before.
+import { defineCommand } from '../../command.ts';
+import { connect } from '../../connect.ts';
+import { chooseRenderer, displayFlags } from '../../exec/flags.ts';
+import { followToEnd } from '../../exec/follow.ts';
+import { takeInterrupts } from '../../exec/interrupts.ts';
+
+export default defineCommand({
+  scope: 'api',
+  details:
+    'Shows the execution from its beginning and follows it to its end; the exit code is its outcome. Ctrl+C leaves, the execution goes on.',
+  examples: [
+    ['kubiya exec attach 4f0c6f5e-5b0e-4a0e-9d1c-0d6f1c2b3a49', 'follow an execution'],
+    ['kubiya exec attach $ID --output json', 'wait for it and print the result'],
+  ],
+  flags: displayFlags,
+  arguments: { execution: { description: 'id of the execution' } },
+  run: async ({ flags, arguments: { execution } }, { output, loadConfig }) => {
+    const createRenderer = chooseRenderer(flags, output, true);
+    const client = await connect(await loadConfig());
+    await client.getExecution(execution);
+    const interrupts = await takeInterrupts();
+    try {
+      return await followToEnd({
+        client,
+        executionId: execution,
+        renderer: createRenderer(execution),
+        interrupts,
+        isOwner: false,
+        timeoutMs: undefined,
+      });
+    } finally {
+      interrupts.dispose();
+    }
+  },
+});

@@ -1,0 +1,28 @@
+// `kubiya model list`.
+import { defineCommand, jsonFlag } from '../../command.ts';
+import { connect } from '../../connect.ts';
+import { printList } from '../../table.ts';
+
+export default defineCommand({
+  scope: 'api',
+  examples: [
+    ['kubiya model list', 'as a table'],
+    ["kubiya model list --json | jq -r '.[].id'", 'ids only'],
+  ],
+  flags: { json: jsonFlag },
+  arguments: {},
+  run: async ({ flags }, { output, loadConfig }) => {
+    const client = await connect(await loadConfig());
+    await printList(
+      output,
+      await client.listModels(),
+      [
+        { title: 'MODEL', value: (row) => row.value },
+        { title: 'PROVIDER', value: (row) => row.provider },
+        { title: 'ENABLED', value: (row) => row.enabled },
+        { title: 'LABEL', value: (row) => row.label },
+      ],
+      flags.json,
+    );
+  },
+});

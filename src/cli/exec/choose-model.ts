@@ -1,0 +1,35 @@
+// Asks a person which model to use when none is configured (features §4); without a terminal the error stands.
+import type { Config } from '../../config/config.ts';
+import { KubiyaError } from '../../errors.ts';
+import type { Output } from '../output.ts';
+
+const offlineModel = 'kubiya/offline';
+
+/** The configuration with the chosen model, or the error again when nothing was chosen. */
+export async function chooseModel(error: unknown, config: Config, output: Output): Promise<Config> {
+  const isMissing = error instanceof KubiyaError && error.code === 'no_provider';
+  if (!isMissing || !output.isInteractive || config.isNonInteractive) throw error;
+  const { isCancel, select, text } = await import('@clack/prompts');
+  const streams = { output: process.stderr };
+  const choice = await select({
+    ...streams,
+    message: `${error.message}. Which model should the agent use?`,
+    options: [
+      {
+        value: offlineModel,
+        label: offlineModel,
+        hint: 'no language model: runs the commands in backticks of the prompt',
+      },
+      { value: 'named', label: 'another one', hint: 'its id, for example ollama/llama3' },
+    ],
+  });
+  if (isCancel(choice)) throw error;
+  if (choice === offlineModel) return { ...config, model: offlineModel };
+  const model = await text({
+    ...streams,
+    message: 'Id of the model',
+    validate: (value) => ((value ?? '').trim() === '' ? 'an id, such as ollama/llama3' : undefined),
+  });
+  if (isCancel(model)) throw error;
+  return { ...config, model: model.trim() };
+}

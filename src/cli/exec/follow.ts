@@ -1,0 +1,163 @@
+// Follows an execution on the screen: signals, time limit, a server that goes away, and the exit code of the outcome.
+import type { ControlPlaneClient } from '../../controlplane/client.ts';
+import { followExecution } from '../../controlplane/stream.ts';
+import { parseServerTime } from '../../controlplane/time.ts';
+import { type ErrorKind, exitCodes, KubiyaError, messageOf } from '../../errors.ts';
+import { formatDuration } from '../../lib/duration.ts';
+import type { Execution } from '../../protocol/control-plane.ts';
+import type { Outcome, Renderer } from '../render/renderer.ts';
+import type { Interrupts } from './interrupts.ts';
+
+/** A cancel has to reach the worker, end a tool's process group (5 s of grace) and be reported; after this nobody answers. */
+const cancelWaitMsMax = 60_000;
+
+export interface FollowInput {
+  readonly client: ControlPlaneClient;
+  readonly executionId: string;
+  readonly renderer: Renderer;
+  readonly interrupts: Interrupts;
+  /** True for an execution of this command: its end is ours to bring about. */
+  readonly isOwner: boolean;
+  readonly timeoutMs: number | undefined;
+}
+
+/** Why the end was brought about from here; undefined while nobody asked for it. */
+type Ending = 'interrupted' | 'timeout';
+
+export async function followToEnd(input: FollowInput): Promise<number> {
+  const { client, executionId, renderer, interrupts, isOwner, timeoutMs } = input;
+  const startedMs = performance.now();
+  const leave = new AbortController();
+  let ending: Ending | undefined;
+  let errorType: string | undefined;
+  let cancelTimer: ReturnType<typeof setTimeout> | undefined;
+
+  const end = async (reason: Ending, notice: string): Promise<void> => {
+    if (ending !== undefined) return;
+    ending = reason;
+    cancelTimer = setTimeout(() => leave.abort(), cancelWaitMsMax);
+    await renderer.notice(notice);
+    await cancel(client, executionId, renderer);
+  };
+  const timeoutTimer =
+    timeoutMs === undefined
+      ? undefined
+      : setTimeout(
+          () => void end('timeout', `the limit of ${formatDuration(timeoutMs)} is over, cancelling the execution`),
+          timeoutMs,
+        );
+  interrupts.setHandler((count) => {
+    if (isOwner && count === 1)
+      return void end('interrupted', 'cancelling the execution; interrupt again to leave at once');
+    ending ??= 'interrupted';
+    leave.abort();
+  });
+  try {
+    const events = followExecution(client, executionId, {
+      signal: leave.signal,
+      onConnection: (state, reason) => void renderer.notice(connectionNotice(state, reason)),
+    });
+    for (;;) {
+      const next = await events.next();
+      if (next.done === true)
+        return await finish(input, next.value, { ending, errorType, durationMs: performance.now() - startedMs });
+      const { type, data } = next.value;
+      if (type === 'error' && typeof data['error_type'] === 'string') errorType = data['error_type'];
+      await renderer.event(next.value);
+      if (type === 'status' && String(data['status']).toLowerCase() === 'waiting_for_input') {
+        // One prompt, one answer: a chat that waits for more would wait for ever. A follower only stops to look.
+        if (!isOwner) return await leaveRunning(input, 'the execution waits for input');
+        await client.markDone(executionId);
+      }
+    }
+  } catch (error) {
+    if (!leave.signal.aborted) throw error;
+    await leaveRunning(input, isOwner ? 'left before the execution ended' : 'detached, the execution goes on');
+    return ending === 'timeout' ? exitCodes.timeout : exitCodes.interrupted;
+  } finally {
+    clearTimeout(cancelTimer);
+    clearTimeout(timeoutTimer);
+    interrupts.setHandler(undefined);
+  }
+}
+
+async function leaveRunning({ renderer, executionId }: FollowInput, sentence: string): Promise<number> {
+  await renderer.notice(`${sentence}: \`kubiya exec attach ${executionId}\` follows it`);
+  return 0;
+}
+
+/** Never throws: what it could not do is said, and the stream still tells the true end. */
+async function cancel(client: ControlPlaneClient, executionId: string, renderer: Renderer): Promise<void> {
+  try {
+    const answer = await client.cancelExecution(executionId);
+    // It ended by itself at the same moment: the stream says how.
+    if (!answer.success && answer.error !== undefined && answer.error !== null)
+      await renderer.notice(`not cancelled: ${answer.error}`);
+  } catch (error) {
+    await renderer.notice(`not cancelled: ${messageOf(error)}`);
+  }
+}
+
+function connectionNotice(state: 'lost' | 'restored', reason: string): string {
+  return state === 'lost'
+    ? `the connection to the control plane is lost (${reason}), trying again`
+    : 'the connection to the control plane is back';
+}
+
+interface Ended {
+  readonly ending: Ending | undefined;
+  readonly errorType: string | undefined;
+  readonly durationMs: number;
+}
+
+async function finish(
+  { executionId, renderer, isOwner }: FollowInput,
+  execution: Execution,
+  ended: Ended,
+): Promise<number> {
+  const outcome = outcomeOf(executionId, execution, isOwner ? ended.durationMs : undefined);
+  await renderer.finish(outcome);
+  if (outcome.status === 'completed') return 0;
+  if (ended.ending !== undefined) return exitCodes[ended.ending];
+  return exitCodes[kindOf(ended.errorType)];
+}
+
+/** `error_type` of the worker's error events, which are kinds of ours where it knows one. */
+function kindOf(errorType: string | undefined): ErrorKind {
+  switch (errorType) {
+    case 'authentication':
+    case 'configuration':
+    case 'limit':
+    case 'denied':
+    case 'timeout':
+      return errorType;
+    default:
+      return 'agent_failed';
+  }
+}
+
+/** The server's own times tell the duration of an execution that started before this command. */
+export function outcomeOf(executionId: string, execution: Execution, measuredMs: number | undefined): Outcome {
+  const startMs = parseServerTime(execution.started_at) ?? parseServerTime(execution.created_at);
+  const endMs = parseServerTime(execution.completed_at) ?? parseServerTime(execution.updated_at);
+  const recordedMs = startMs === undefined || endMs === undefined ? 0 : Math.max(0, endMs - startMs);
+  const usage = Object.entries(execution.usage ?? {}).filter(
+    (entry): entry is [string, number] => typeof entry[1] === 'number',
+  );
+  const { cost_usd: costUsd, ...tokens } = Object.fromEntries(usage);
+  const error = execution.error_message ?? '';
+  return {
+    executionId,
+    status: execution.status.toLowerCase(),
+    response: execution.response ?? '',
+    error: error === '' ? undefined : error,
+    durationMs: Math.round(measuredMs ?? recordedMs),
+    usage: tokens,
+    costUsd,
+  };
+}
+
+/** For errors that are thrown after the user has asked to leave: the interrupt is the outcome then. */
+export function interrupted(): KubiyaError {
+  return new KubiyaError('interrupted', { kind: 'interrupted', code: 'interrupted' });
+}

@@ -1,0 +1,56 @@
+// Where the prompt comes from: the argument, stdin, or a file.
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { text as readStream } from 'node:stream/consumers';
+import { KubiyaError, messageOf } from '../../errors.ts';
+import { promptCharactersMax } from '../../protocol/control-plane.ts';
+import { continuationHint, usage } from '../flags.ts';
+
+export interface PromptSources {
+  readonly argument: string | undefined;
+  readonly file: string | undefined;
+  readonly cwd: string;
+}
+
+export async function readPrompt({ argument, file, cwd }: PromptSources): Promise<string> {
+  if (argument !== undefined && file !== undefined)
+    throw usage('the prompt is given twice', 'prompt_repeated', 'leave out the argument or --prompt-file');
+  if (argument === undefined && file === undefined) {
+    throw usage(
+      'the prompt is missing',
+      'prompt_missing',
+      'write it in quotes, name a file with --prompt-file, or use - to read stdin',
+    );
+  }
+  const source = file === undefined ? argument : resolve(cwd, file);
+  const prompt =
+    file === undefined
+      ? argument === '-'
+        ? await readStream(process.stdin)
+        : (argument ?? '')
+      : readPromptFile(source ?? '');
+  const trimmed = prompt.trim();
+  if (trimmed === '' || trimmed === '\\')
+    throw usage('the prompt is empty', 'prompt_empty', continuationHint(prompt) ?? 'say what the agent is to do');
+  if (trimmed.length > promptCharactersMax) {
+    throw usage(
+      `the prompt is too long: ${trimmed.length} characters of at most ${promptCharactersMax}`,
+      'prompt_too_long',
+      'put the text into a file and let the agent read it',
+    );
+  }
+  return trimmed;
+}
+
+function readPromptFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new KubiyaError(`the prompt file ${path} cannot be read: ${messageOf(error)}`, {
+      kind: 'usage',
+      code: 'prompt_file_unreadable',
+      hint: 'check the path given to --prompt-file',
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,136 @@
+// One `exec`: find the control plane, the agent and the queue, start the execution, follow it, and clean up whatever happens.
+import { resolve } from 'node:path';
+import type { Config } from '../../config/config.ts';
+import { createControlPlaneClient, type ControlPlaneClient } from '../../controlplane/client.ts';
+import { createId } from '../../lib/ids.ts';
+import type { ExecuteRequest } from '../../protocol/control-plane.ts';
+import type { CommandContext } from '../command.ts';
+import { connect } from '../connect.ts';
+import { usage } from '../flags.ts';
+import type { Output } from '../output.ts';
+import { chooseModel } from './choose-model.ts';
+import { chooseRenderer, type DisplayFlags, type StartFlags } from './flags.ts';
+import { followToEnd, interrupted } from './follow.ts';
+import { takeInterrupts, type Interrupts } from './interrupts.ts';
+import { readPrompt } from './prompt.ts';
+import { findAgentId, findQueue } from './target.ts';
+
+export interface ExecInput {
+  /** As typed; undefined means the default agent. */
+  readonly agent: string | undefined;
+  readonly prompt: string | undefined;
+  readonly flags: StartFlags & DisplayFlags;
+}
+
+/** Where an execution goes, and what has to be taken down afterwards. */
+interface Place {
+  readonly client: ControlPlaneClient;
+  readonly agentId: string;
+  readonly queueId: string;
+  stop(): Promise<void>;
+}
+
+export async function runExec(input: ExecInput, context: CommandContext): Promise<number> {
+  const { flags } = input;
+  const { output } = context;
+  if (flags.local && flags.detach)
+    throw usage('--local ends with its execution, so it cannot be detached', 'flags_conflict', 'leave out one of them');
+  if (flags.local && flags.queue !== undefined)
+    throw usage(
+      '--local uses a queue of its own, so --queue cannot be given',
+      'flags_conflict',
+      'leave out one of them',
+    );
+  const createRenderer = chooseRenderer(flags, output, false);
+  const config = await context.loadConfig();
+  const prompt = await readPrompt({ argument: input.prompt, file: flags['prompt-file'], cwd: context.cwd });
+  const interrupts = await takeInterrupts();
+  let place: Place | undefined;
+  try {
+    place = flags.local
+      ? await startPrivatePlace(input, config, interrupts, output)
+      : await findPlace(input, config, interrupts, output);
+    const request = { ...requestOf(prompt, config, flags, context.cwd), worker_queue_id: place.queueId };
+    const { client } = place;
+    const { execution_id: executionId } = await client.executeAgent(
+      place.agentId,
+      request,
+      flags['idempotency-key'] ?? createId(),
+    );
+    if (flags.detach) return await printDetached(executionId, flags, output);
+    // From here on a signal is the follower's: a client that aborts could not cancel.
+    return await followToEnd({
+      client,
+      executionId,
+      renderer: createRenderer(executionId),
+      interrupts,
+      isOwner: true,
+      timeoutMs: flags.timeout,
+    });
+  } catch (error) {
+    throw interrupts.signal.aborted ? interrupted() : error;
+  } finally {
+    await place?.stop();
+    interrupts.dispose();
+  }
+}
+
+async function findPlace(
+  { agent, flags }: ExecInput,
+  config: Config,
+  interrupts: Interrupts,
+  output: Output,
+): Promise<Place> {
+  const client = await connect(config, interrupts.signal);
+  const [agentId, queue] = await Promise.all([findAgentId(client, agent), findQueue(client, config, flags.queue)]);
+  if (queue.active_workers === 0) {
+    await output.note(
+      `no worker is polling the queue ${queue.name}, so the execution waits: \`kubiya worker start --queue-id ${queue.name}\` starts one`,
+    );
+  }
+  return { client, agentId, queueId: queue.id, stop: () => Promise.resolve() };
+}
+
+async function startPrivatePlace(
+  { agent }: ExecInput,
+  config: Config,
+  interrupts: Interrupts,
+  output: Output,
+): Promise<Place> {
+  const { startEphemeral } = await import('../../processes/ephemeral.ts');
+  const start = (chosen: Config) =>
+    startEphemeral(chosen, { signal: interrupts.signal, onProgress: (text) => void output.note(text) });
+  const ephemeral = await start(config).catch(
+    async (error: unknown) => await start(await chooseModel(error, config, output)),
+  );
+  try {
+    const client = createControlPlaneClient({ url: ephemeral.url, token: ephemeral.token, signal: interrupts.signal });
+    const agentId =
+      agent === undefined && ephemeral.agentId !== undefined ? ephemeral.agentId : await findAgentId(client, agent);
+    return { client, agentId, queueId: ephemeral.queueId, stop: () => ephemeral.stop() };
+  } catch (error) {
+    await ephemeral.stop();
+    throw error;
+  }
+}
+
+function requestOf(prompt: string, config: Config, flags: StartFlags, cwd: string): ExecuteRequest {
+  const environment = {
+    ...(flags.cwd === undefined ? {} : { working_dir: resolve(cwd, flags.cwd) }),
+    ...(flags.timeout === undefined ? {} : { timeout: Math.ceil(flags.timeout / 1000) }),
+  };
+  return {
+    prompt,
+    stream: true,
+    ...(flags['system-prompt'] === undefined ? {} : { system_prompt: flags['system-prompt'] }),
+    ...(config.model === undefined ? {} : { model_id: config.model }),
+    ...(Object.keys(environment).length === 0 ? {} : { execution_environment: environment }),
+  };
+}
+
+async function printDetached(executionId: string, flags: DisplayFlags, output: Output): Promise<number> {
+  const isJson = flags.output === 'json' || flags['stream-format'] === 'json';
+  await (isJson ? output.printJson({ execution_id: executionId }) : output.print(executionId));
+  await output.note(`\`kubiya exec attach ${executionId}\` follows it`);
+  return 0;
+}

@@ -1,0 +1,23 @@
+// What prints an execution: the text renderer, the JSON renderer, or one that waits for the end.
+import type { FollowedEvent } from '../../controlplane/stream.ts';
+
+/** How an execution ended, in the words of every renderer. */
+export interface Outcome {
+  readonly executionId: string;
+  /** Lower case. */
+  readonly status: string;
+  readonly response: string;
+  readonly error: string | undefined;
+  readonly durationMs: number;
+  readonly usage: Readonly<Record<string, number>>;
+  readonly costUsd: number | undefined;
+}
+
+export interface Renderer {
+  event(event: FollowedEvent): Promise<void>;
+  /** Something about the connection or a signal, for people. */
+  notice(message: string): Promise<void>;
+  finish(outcome: Outcome): Promise<void>;
+  /** Nothing more is printed, but the execution has not ended. */
+  pause(): Promise<void>;
+}

@@ -1,0 +1,236 @@
+// Prints an execution for people as it happens: the answer on stdout, thinking and tool calls on stderr.
+import type { FollowedEvent } from '../../controlplane/stream.ts';
+import { formatDuration } from '../../lib/duration.ts';
+import type { Output } from '../output.ts';
+import type { Outcome, Renderer } from './renderer.ts';
+import { summaryLine } from './summary.ts';
+
+export interface TextOptions {
+  /** Lines of output shown of one tool call; 0 shows none, Infinity all. */
+  readonly outputLinesMax: number;
+  readonly isVerbose: boolean;
+  /** Also the messages of the user: a reader who did not type the prompt wants to see it. */
+  readonly showsPrompt: boolean;
+}
+
+/** Fits most terminals with the name before it; the whole input is shown with --verbose. */
+const inputCharactersMax = 160;
+
+interface RunningTool {
+  readonly name: string;
+  readonly input: string;
+  /** Output lines that were printed while it ran. */
+  shownLines: number;
+  live: string;
+}
+
+export function createTextRenderer(output: Output, options: TextOptions): Renderer {
+  const state = new TextState(output, options);
+  return {
+    event: (event) => state.event(event),
+    notice: async (message) => {
+      await state.endLine();
+      await output.note(message);
+    },
+    pause: () => state.endLine(),
+    finish: (outcome) => state.finish(outcome),
+  };
+}
+
+/** Where the cursor is and what was shown of each message and call, for as long as one execution is printed. */
+class TextState {
+  readonly #output: Output;
+  readonly #options: TextOptions;
+  readonly #tools = new Map<string, RunningTool>();
+  /** Text of each message that is already on the screen. */
+  readonly #shown = new Map<string, string>();
+  /** Which stream has an unfinished line. */
+  #openLine: 'stdout' | 'stderr' | undefined;
+  #hasAnswer = false;
+  #lastError: string | undefined;
+
+  constructor(output: Output, options: TextOptions) {
+    this.#output = output;
+    this.#options = options;
+  }
+
+  async event({ type, data }: FollowedEvent): Promise<void> {
+    const text = (name: string): string => (typeof data[name] === 'string' ? data[name] : '');
+    switch (type) {
+      case 'message_chunk':
+        return await this.#answer(text('message_id'), text('content'));
+      case 'message':
+        return await this.#message(text('role'), text('message_id'), text('content'));
+      case 'thinking_delta':
+        return await this.#thinking(text('thinking'));
+      case 'thinking_complete':
+        return await this.endLine();
+      case 'tool_started':
+        return await this.#toolStarted(
+          text('tool_execution_id'),
+          text('tool_name'),
+          data['tool_arguments'] ?? data['tool_input'],
+        );
+      case 'tool_output':
+        return await this.#toolOutput(text('tool_execution_id'), text('content'));
+      case 'tool_completed':
+        return await this.#toolCompleted(data);
+      case 'retry':
+        this.#shown.delete(text('message_id'));
+        return await this.#note(
+          `the model is asked again (${text('reason')}); its unfinished text above does not count`,
+          'yellow',
+        );
+      case 'notice':
+        return await this.#note(text('message'), 'yellow');
+      case 'error':
+        this.#lastError = text('error');
+        return await this.#note(`error: ${text('error')}`, 'red');
+      case 'status':
+        return await this.#status(text('status').toLowerCase(), text('reason'));
+      default:
+        return undefined;
+    }
+  }
+
+  async finish(outcome: Outcome): Promise<void> {
+    // An execution whose events were lost, or that was followed too late, still has its answer.
+    if (!this.#hasAnswer && outcome.response !== '') await this.#answer('', outcome.response);
+    await this.endLine();
+    const { error } = outcome;
+    await this.#output.note(
+      summaryLine(error === this.#lastError ? { ...outcome, error: undefined } : outcome, this.#output.stderr),
+    );
+  }
+
+  async endLine(): Promise<void> {
+    const open = this.#openLine;
+    this.#openLine = undefined;
+    if (open !== undefined) await this.#output[open].write('\n');
+  }
+
+  async #answer(messageId: string, content: string): Promise<void> {
+    if (content === '') return;
+    if (this.#openLine === 'stderr') await this.endLine();
+    this.#hasAnswer = true;
+    this.#shown.set(messageId, (this.#shown.get(messageId) ?? '') + content);
+    this.#openLine = content.endsWith('\n') ? undefined : 'stdout';
+    await this.#output.stdout.write(this.#output.stdout.foreign(content));
+  }
+
+  /** A whole message: only what its chunks have not shown, which is nothing when all of them came. */
+  async #message(role: string, messageId: string, content: string): Promise<void> {
+    if (role === 'user') {
+      if (this.#options.showsPrompt) await this.#note(`prompt: ${content}`, 'bold');
+      return;
+    }
+    if (role !== 'assistant') return;
+    const shown = this.#shown.get(messageId) ?? '';
+    if (content.startsWith(shown)) await this.#answer(messageId, content.slice(shown.length));
+    await this.endLine();
+  }
+
+  async #thinking(content: string): Promise<void> {
+    if (content === '') return;
+    if (this.#openLine === 'stdout') await this.endLine();
+    const { stderr } = this.#output;
+    const prefix = this.#openLine === undefined ? 'thinking: ' : '';
+    this.#openLine = content.endsWith('\n') ? undefined : 'stderr';
+    await stderr.write(stderr.style('dim', prefix + stderr.foreign(content)));
+  }
+
+  async #toolStarted(id: string, name: string, input: unknown): Promise<void> {
+    const tool: RunningTool = { name, input: this.#inputText(input), shownLines: 0, live: '' };
+    this.#tools.set(id, tool);
+    await this.#note(`> ${name}${tool.input === '' ? '' : ` ${tool.input}`}`, 'cyan');
+  }
+
+  /** Whole lines while the only call runs, up to half of the limit: the other half is for the end of the output. */
+  async #toolOutput(id: string, content: string): Promise<void> {
+    const tool = this.#tools.get(id);
+    if (tool === undefined || this.#tools.size > 1) return;
+    tool.live += content;
+    const lines = tool.live.split('\n').slice(0, -1);
+    const upTo = Math.min(lines.length, this.#headLinesMax());
+    await this.#outputLines(lines.slice(tool.shownLines, upTo));
+    tool.shownLines = Math.max(tool.shownLines, upTo);
+    // The text is only needed until the head is full.
+    if (tool.shownLines >= this.#headLinesMax()) tool.live = '';
+  }
+
+  async #toolCompleted(data: FollowedEvent['data']): Promise<void> {
+    const id = String(data['tool_execution_id']);
+    const tool = this.#tools.get(id);
+    this.#tools.delete(id);
+    const name = tool?.name ?? String(data['tool_name']);
+    // Beside others, or after its own line has scrolled away, a result says what it belongs to.
+    const label = this.#tools.size > 0 && tool !== undefined && tool.input !== '' ? `${name} ${tool.input}` : name;
+    const isGood = data['status'] === 'success';
+    await this.#resultLines(typeof data['tool_output'] === 'string' ? data['tool_output'] : '', tool?.shownLines ?? 0);
+    const words = isGood ? 'ok' : outcomeWord(data['outcome']);
+    const duration = typeof data['duration_ms'] === 'number' ? ` in ${formatDuration(data['duration_ms'])}` : '';
+    const error = data['tool_error'] ?? data['error'];
+    const reason = !isGood && typeof error === 'string' && error !== '' ? `: ${firstLine(error)}` : '';
+    await this.#note(`  ${words}: ${label}${duration}${reason}`, isGood ? 'green' : 'red');
+  }
+
+  async #resultLines(text: string, shownLines: number): Promise<void> {
+    const max = this.#options.outputLinesMax;
+    const trimmed = text.replace(/\n+$/, '');
+    if (trimmed === '' || max === 0) return;
+    const lines = trimmed.split('\n');
+    if (lines.length <= max) return await this.#outputLines(lines.slice(shownLines));
+    const head = this.#headLinesMax();
+    const tail = max - head;
+    await this.#outputLines(lines.slice(shownLines, head));
+    await this.#note(`  … ${lines.length - max} more lines (--full-output shows them)`, 'dim');
+    await this.#outputLines(tail === 0 ? [] : lines.slice(-tail));
+  }
+
+  #headLinesMax(): number {
+    const max = this.#options.outputLinesMax;
+    return max === Infinity ? Infinity : Math.ceil(max / 2);
+  }
+
+  async #outputLines(lines: readonly string[]): Promise<void> {
+    if (lines.length === 0) return;
+    await this.endLine();
+    const { stderr } = this.#output;
+    await stderr.write(lines.map((line) => stderr.style('dim', `  | ${stderr.foreign(line)}`) + '\n').join(''));
+  }
+
+  async #status(status: string, reason: string): Promise<void> {
+    const isNews = status === 'paused' || status === 'waiting_for_input' || this.#options.isVerbose;
+    if (isNews && status !== '')
+      await this.#note(`status: ${status.replaceAll('_', ' ')}${reason === '' ? '' : ` (${reason})`}`, 'dim');
+  }
+
+  async #note(line: string, style: 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'): Promise<void> {
+    await this.endLine();
+    const { stderr } = this.#output;
+    await this.#output.note(stderr.style(style, stderr.foreign(line)));
+  }
+
+  /** The only text among the arguments stands for itself: `> run_shell_command ls -la` reads best. */
+  #inputText(input: unknown): string {
+    if (typeof input !== 'object' || input === null) return typeof input === 'string' ? shorten(input) : '';
+    const entries: [string, unknown][] = Object.entries(input);
+    if (this.#options.isVerbose) return JSON.stringify(input);
+    const only = entries.length === 1 ? entries[0]?.[1] : undefined;
+    if (entries.length === 0) return '';
+    return shorten(typeof only === 'string' ? only : JSON.stringify(input));
+  }
+}
+
+function outcomeWord(outcome: unknown): string {
+  return outcome === 'cancelled' || outcome === 'interrupted' ? outcome : 'failed';
+}
+
+function firstLine(text: string): string {
+  return shorten(text.trim().split('\n')[0] ?? '');
+}
+
+function shorten(text: string): string {
+  const line = text.replace(/\s*\n\s*/g, ' ');
+  return line.length > inputCharactersMax ? `${line.slice(0, inputCharactersMax)}…` : line;
+}

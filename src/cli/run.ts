@@ -1,0 +1,148 @@
+// Runs one command line: finds the command, reads it strictly, runs it, and turns whatever goes wrong into words and a code.
+import { processFacts, type Environment } from '../config/sources.ts';
+import { loadConfig } from '../config/load.ts';
+import { exitCodes, KubiyaError, messageOf } from '../errors.ts';
+import type { Command, CommandNode } from './command.ts';
+import { continuationHint, firstArgumentIndex, parseCommandLine, usage } from './flags.ts';
+import { renderHelp } from './help.ts';
+import { createProcessOutput, type Output } from './output.ts';
+import { root } from './root.ts';
+import { suggestion } from './suggest.ts';
+
+/** Never throws: every error is printed and becomes the exit code (features §2). */
+export async function runCommandLine(words: readonly string[]): Promise<number> {
+  const facts = processFacts();
+  const output = createProcessOutput(facts.environment);
+  let code: number;
+  try {
+    code = await run(words, output, facts);
+  } catch (error) {
+    code = await report(error, output, { isJson: asksForJson(words), environment: facts.environment });
+  }
+  await output.flush();
+  return code;
+}
+
+async function run(words: readonly string[], output: Output, facts: ReturnType<typeof processFacts>): Promise<number> {
+  if (words[0] === 'complete' && words[1] === '--') {
+    // Asked by a completion script: what follows is somebody's unfinished command line, not ours.
+    const { complete } = await import('./completion.ts');
+    await complete(words.slice(2));
+    return 0;
+  }
+  const { path, rest, command } = await findCommand(words);
+  if (command === undefined) return await runGroup(path, rest, output);
+  const parsed = parseCommandLine(command, rest);
+  if (parsed.isHelp) {
+    await output.print(renderHelp({ path, command }, output.stdout));
+    return 0;
+  }
+  const { scope } = command;
+  const context = {
+    output,
+    cwd: facts.cwd,
+    commandLine: words,
+    loadConfig: () => loadConfig({ scope: scope ?? 'api', flags: parsed.configurationFlags, facts }),
+  };
+  // The parser made exactly what the declaration of this command says.
+  const input = { flags: parsed.flags, arguments: parsed.arguments } as Parameters<Command['run']>[0];
+  return (await command.run(input, context)) ?? 0;
+}
+
+interface FoundCommand {
+  readonly path: readonly CommandNode[];
+  readonly rest: readonly string[];
+  /** Undefined for a group. */
+  readonly command: Command | undefined;
+}
+
+/** Goes down the tree as long as the next word that is neither a flag nor its value names a child. */
+async function findCommand(words: readonly string[]): Promise<FoundCommand> {
+  const path = [root];
+  const rest = [...words];
+  for (let node = root; ;) {
+    const command = (await node.load?.())?.default;
+    const index =
+      command === undefined ? rest.findIndex((word) => !word.startsWith('-')) : firstArgumentIndex(command, rest);
+    const child = node.children?.find((candidate) => candidate.name === rest[index]);
+    if (child === undefined) return { path, rest, command };
+    rest.splice(index, 1);
+    path.push(child);
+    node = child;
+  }
+}
+
+/** A group alone shows its help; as the answer when it was asked for, as an error when a command was forgotten. */
+async function runGroup(path: readonly CommandNode[], rest: readonly string[], output: Output): Promise<number> {
+  const node = path.at(-1) ?? root;
+  const word = rest.find((candidate) => !candidate.startsWith('-'));
+  const name = path.map(({ name: part }) => part).join(' ');
+  if (word !== undefined) {
+    const names = (node.children ?? []).map((child) => child.name);
+    const hint = continuationHint(word) ?? suggestion(word, names, `\`${name} --help\` lists the commands`, `${name} `);
+    throw usage(
+      `unknown command "${[...path.slice(1).map(({ name: part }) => part), word].join(' ')}"`,
+      'command_unknown',
+      hint,
+    );
+  }
+  const help = renderHelp({ path, command: undefined }, output.stdout);
+  const isAsked = rest.length === 0 ? path.length === 1 : rest.every((flag) => flag === '--help' || flag === '-h');
+  const unknown = rest.find((flag) => flag !== '--help' && flag !== '-h');
+  if (unknown !== undefined)
+    throw usage(`unknown flag ${unknown}`, 'flag_unknown', `\`${name} --help\` lists the commands`);
+  await (isAsked ? output.print(help) : output.note(help));
+  return isAsked ? 0 : exitCodes.usage;
+}
+
+/** A broken command line has no parsed flags, but a script that asks for JSON must get its error as JSON too. */
+function asksForJson(words: readonly string[]): boolean {
+  return words.some((word, index) => {
+    const before = words[index - 1] ?? '';
+    return (
+      word === '--json' ||
+      /^(--output|--stream-format)=json$|^-ojson$/.test(word) ||
+      (word === 'json' && /^(--output|--stream-format|-o)$/.test(before))
+    );
+  });
+}
+
+interface ReportOptions {
+  readonly isJson: boolean;
+  readonly environment: Environment;
+}
+
+async function report(error: unknown, output: Output, { isJson, environment }: ReportOptions): Promise<number> {
+  const known = error instanceof KubiyaError ? error : bug(error);
+  const isDebug = environment['KUBIYA_DEBUG'] === 'true' || environment['KUBIYA_DEBUG'] === '1';
+  const { stderr } = output;
+  if (isJson) {
+    await output.note(
+      JSON.stringify({
+        code: known.code,
+        message: known.message,
+        hint: known.hint ?? null,
+        retryable: known.isRetryable,
+      }),
+    );
+  } else {
+    await output.note(`${stderr.style('red', 'error:')} ${stderr.foreign(known.message)}`);
+    if (known.hint !== undefined) await output.note(`${stderr.style('cyan', 'hint:')} ${stderr.foreign(known.hint)}`);
+  }
+  if (isDebug && error instanceof Error) await output.note(stackOf(error));
+  return known.exitCode;
+}
+
+function bug(error: unknown): KubiyaError {
+  return new KubiyaError(`kubiya has failed: ${messageOf(error)}`, {
+    kind: 'internal',
+    code: 'internal_error',
+    hint: 'this is a defect of kubiya; run the command again with KUBIYA_DEBUG=true and report what it prints',
+    cause: error,
+  });
+}
+
+function stackOf(error: Error): string {
+  const own = error.stack ?? error.message;
+  return error.cause instanceof Error ? `${own}\ncaused by ${stackOf(error.cause)}` : own;
+}

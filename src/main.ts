@@ -1,0 +1,15 @@
+// Entry point: the arguments go to the command line, its answer becomes the exit code; the only place that ends the process.
+import { version } from './version.ts';
+
+const words = process.argv.slice(2);
+
+if (words.length === 1 && (words[0] === '--version' || words[0] === '-V')) {
+  // Answered before anything else is loaded: scripts and health checks ask this often.
+  process.stdout.write(`kubiya ${version}\n`);
+} else if (words[0] === '__guardian') {
+  const { runGuardian } = await import('./processes/guardian.ts');
+  process.exit(await runGuardian());
+} else {
+  const { runCommandLine } = await import('./cli/run.ts');
+  process.exit(await runCommandLine(words));
+}
