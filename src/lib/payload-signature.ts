@@ -1,5 +1,6 @@
 // Signs what passes through a Temporal server that has no authentication, so that a forged start or signal is refused.
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { refusedPayloadKey } from './payload-refusal.ts';
 
 /** The part of a Temporal `Payload` that matters here. */
 export interface SignedPayload {
@@ -14,14 +15,6 @@ export interface PayloadSignatureCodec {
 }
 
 const signatureKey = 'kubiya-hmac';
-
-/** The only key of the object that stands for a payload without a valid signature; its value is the reason. */
-export const refusedKey = 'kubiya_refused';
-
-/** True for a value that arrived without a valid signature: the receiver must act as if it had not come. */
-export function isRefused(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && refusedKey in value;
-}
 
 /**
  * Adds an HMAC-SHA256 of encoding and data to every payload and verifies it on the way in. A payload that fails becomes
@@ -52,16 +45,21 @@ function verified<T extends SignedPayload>(payload: T, key: Uint8Array): T {
 
 function refused<T extends SignedPayload>(payload: T, reason: 'unsigned' | 'wrong_signature'): T {
   const encoder = new TextEncoder();
-  const data = encoder.encode(JSON.stringify({ [refusedKey]: reason }));
+  const data = encoder.encode(JSON.stringify({ [refusedPayloadKey]: reason }));
   return { ...payload, metadata: { encoding: encoder.encode('json/plain') }, data };
 }
 
 function signatureOf(payload: SignedPayload, key: Uint8Array): Uint8Array {
-  const encoding = payload.metadata?.['encoding'] ?? new Uint8Array();
+  const encoding = bytesOf(payload.metadata?.['encoding']);
   // The length goes first, so that no byte can move from the encoding to the data.
   return createHmac('sha256', key)
     .update(`${encoding.length}:`)
     .update(encoding)
-    .update(payload.data ?? new Uint8Array())
+    .update(bytesOf(payload.data))
     .digest();
+}
+
+/** An empty `bytes` field arrives as a plain empty array from protobuf. */
+function bytesOf(field: Uint8Array | null | undefined): Uint8Array {
+  return field instanceof Uint8Array ? field : Uint8Array.from(field ?? []);
 }

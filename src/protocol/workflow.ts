@@ -62,10 +62,4 @@ export interface AgentExecutionResult {
   conversation_turns: number;
 }
 
-/** Key of the payload that stands in for one whose signature is missing or wrong (local profile, see lib/payload-signature.ts). */
-export const refusedPayloadKey = 'kubiya_refused';
-
-/** True for a start or signal argument that was not signed by the control plane. */
-export function isRefused(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && refusedPayloadKey in value;
-}
+export { isRefused } from '../lib/payload-refusal.ts';

@@ -1,6 +1,7 @@
 // The signature codec: what was signed comes back unchanged, everything else is refused.
 import { describe, expect, test } from 'bun:test';
-import { createPayloadSignatureCodec, isRefused, type SignedPayload } from '../../../src/lib/payload-signature.ts';
+import { isRefused } from '../../../src/lib/payload-refusal.ts';
+import { createPayloadSignatureCodec, type SignedPayload } from '../../../src/lib/payload-signature.ts';
 
 const codec = createPayloadSignatureCodec(new Uint8Array(32).fill(7));
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -10,6 +11,12 @@ const json = (value: unknown): SignedPayload => ({
 });
 const valueOf = (payload: SignedPayload | undefined): unknown =>
   JSON.parse(new TextDecoder().decode(payload?.data ?? new Uint8Array()));
+
+test('an empty field may arrive as a plain array', async () => {
+  const codec = createPayloadSignatureCodec(new Uint8Array(32));
+  const [encoded] = await codec.encode([{ metadata: { encoding: new TextEncoder().encode('binary/null') }, data: [] as unknown as Uint8Array }]);
+  expect(encoded?.metadata?.['kubiya-hmac']).toHaveLength(32);
+});
 
 describe('payload signature', () => {
   test('a signed payload comes back as it was', async () => {
