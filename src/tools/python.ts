@@ -82,7 +82,7 @@ export function createPythonTools(skill: ResolvedSkill): SkillTools {
 const variableName = v.optional(
   v.pipe(
     v.string(),
-    v.regex(/^[\p{L}_][\p{L}\p{N}_]*$/u, 'must be the name of one variable'),
+    v.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of one variable'),
     v.description('Name of a variable whose value is returned'),
   ),
 );
@@ -139,7 +139,7 @@ function createPipInstall(): Tool {
   return defineTool({
     name: 'pip_install_package',
     description: pipInstallText,
-    input: v.strictObject({ package_name: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(300)) }),
+    input: v.strictObject({ package_name: v.pipe(v.string(), v.minLength(1), v.maxLength(300)) }),
     effect: 'side_effecting',
     timeoutMs: installTimeoutMs,
     run: async ({ package_name: name }, run) => {

@@ -26,7 +26,9 @@ const shellEntries = {
   timeout: v.optional(secondsSchema),
   max_output_size: v.optional(sizeSchema),
   working_directory: v.optional(v.pipe(v.string(), v.minLength(1))),
-  environment_variables: v.optional(v.record(v.string(), v.union([v.string(), v.number(), v.boolean()]))),
+  environment_variables: v.optional(
+    v.record(v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_]*$/)), v.union([v.string(), v.number(), v.boolean()])),
+  ),
 };
 
 type ShellConfiguration = v.InferOutput<v.ObjectSchema<typeof shellEntries, undefined>>;
