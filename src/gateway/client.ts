@@ -8,13 +8,13 @@ import { assertValidTranscript } from './transcript.ts';
 import { isJsonObject, parseJson } from './json.ts';
 
 /** The slowest honest gap seen is a reasoning model between two summary parts, about 60 s; twice that. */
-export const streamIdleTimeoutMs = 120_000;
+const streamIdleTimeoutMs = 120_000;
 /** A transcript is compacted at 400 kB; an answer of this size is a server that does not stop. */
 const answerBytesMax = 16_000_000;
 /** Enough of an error body for any message; the rest is not read. */
 const errorBodyBytesMax = 64_000;
 
-export interface HttpClientOptions {
+interface HttpClientOptions {
   readonly dialect: Dialect;
   readonly endpoint: ModelEndpoint;
   /** Silence in the middle of an answer. Models that think send events or keep-alives well within the default. */

@@ -2,10 +2,12 @@
 import { errnoOf, messageOf } from '../errors.ts';
 import type { ModelFailure, ModelFailureKind } from '../protocol/model.ts';
 import type { ModelEndpoint } from './endpoint.ts';
-import { isJsonObject, parseJson } from './json.ts';
+import { isJsonObject, parseJson, textOf } from './json.ts';
 
 /** A provider's own words in our sentence: enough for the longest validation message seen, too short for an HTML page. */
 const detailCharsMax = 400;
+/** What of it is looked at before mark-up is taken out; the head of an error page is shorter. */
+const rawDetailCharsMax = 10_000;
 /** A longer Retry-After means "not today": the caller's own limit on retries decides, and the number stays a sane one. */
 const retryAfterMsMax = 3_600_000;
 
@@ -71,8 +73,8 @@ function describe(
 ): ModelFailure {
   const sentence = sentenceFor(endpoint, kind, status);
   // Keys go before the cut, so that none is left as a half that looks like nothing.
-  const detail = withoutKeys(details.text, endpoint.key);
-  const cut = detail.length > detailCharsMax ? `${detail.slice(0, detailCharsMax)}…` : detail;
+  const text = oneLine(withoutKeys(details.text, endpoint.key));
+  const cut = text.length > detailCharsMax ? `${text.slice(0, detailCharsMax)}…` : text;
   return { kind, message: cut === '' ? sentence : `${sentence}: ${cut}`, ...(status === undefined ? {} : { status }) };
 }
 
@@ -106,25 +108,25 @@ function kindFromStatus(status: number): ModelFailureKind {
   return status >= 400 ? 'invalid_request' : 'bad_response';
 }
 
-const kindsByCode: Readonly<Record<string, ModelFailureKind>> = {
+const kindsByCode: ReadonlyMap<string, ModelFailureKind> = new Map<string, ModelFailureKind>([
   // Anthropic, https://docs.anthropic.com/en/api/errors
-  overloaded_error: 'overloaded',
-  api_error: 'overloaded',
-  rate_limit_error: 'rate_limited',
-  authentication_error: 'authentication',
-  permission_error: 'authentication',
-  request_too_large: 'context_overflow',
-  timeout_error: 'timeout',
+  ['overloaded_error', 'overloaded'],
+  ['api_error', 'overloaded'],
+  ['rate_limit_error', 'rate_limited'],
+  ['authentication_error', 'authentication'],
+  ['permission_error', 'authentication'],
+  ['request_too_large', 'context_overflow'],
+  ['timeout_error', 'timeout'],
   // OpenAI and those that speak like it
-  context_length_exceeded: 'context_overflow',
-  exceed_context_size_error: 'context_overflow',
-  rate_limit_exceeded: 'rate_limited',
-  server_error: 'overloaded',
-  internal_server_error: 'overloaded',
-  invalid_api_key: 'authentication',
+  ['context_length_exceeded', 'context_overflow'],
+  ['exceed_context_size_error', 'context_overflow'],
+  ['rate_limit_exceeded', 'rate_limited'],
+  ['server_error', 'overloaded'],
+  ['internal_server_error', 'overloaded'],
+  ['invalid_api_key', 'authentication'],
   // 429 too, but no waiting helps: the account has no credit.
-  insufficient_quota: 'invalid_request',
-};
+  ['insufficient_quota', 'invalid_request'],
+]);
 
 /**
  * How servers without a code for it say that the prompt does not fit: Anthropic ("prompt is too long: 214000 tokens >"),
@@ -134,31 +136,26 @@ const contextOverflowPattern =
   /prompt is too long|maximum context length|exceed\w* (?:the )?(?:available |model'?s? )*(?:maximum )?context|context (?:length|window|size)\b.{0,40}exceed|input (?:length|is too long).{0,60}(?:exceed|too long|context)|too many (?:input )?tokens in (?:the )?(?:prompt|request)/i;
 
 function kindFromDetails(details: ErrorDetails): ModelFailureKind | undefined {
-  for (const code of details.codes) {
-    const kind = kindsByCode[code];
-    if (kind !== undefined) return kind;
-  }
-  const mayBeOverflow = details.status === undefined || details.status < 500;
-  return mayBeOverflow && contextOverflowPattern.test(details.text) ? 'context_overflow' : undefined;
+  const known = details.codes.map((code) => kindsByCode.get(code)).find((kind) => kind !== undefined);
+  return known ?? (contextOverflowPattern.test(details.text) ? 'context_overflow' : undefined);
 }
 
 /** Reads the error bodies in use: `{error:{message,type,code}}`, `{error:"…"}`, `{message}`, `{detail}`, text. */
 function errorDetails(body: unknown): ErrorDetails {
-  if (!isJsonObject(body)) return { text: oneLine(typeof body === 'string' ? body : ''), codes: [], status: undefined };
+  if (!isJsonObject(body)) return { text: textOf(body), codes: [], status: undefined };
   const inner = isJsonObject(body['error']) ? body['error'] : body;
-  const candidates = [inner['message'], body['error'], body['message'], body['detail']];
-  const text = candidates.find((candidate) => typeof candidate === 'string') ?? JSON.stringify(candidates[3] ?? '');
-  const codes = [inner['code'], inner['type']]
-    .filter((code) => typeof code === 'string')
-    .map((code) => code.toLowerCase());
+  const detail = isJsonObject(body['detail']) || Array.isArray(body['detail']) ? JSON.stringify(body['detail']) : '';
+  const texts = [inner['message'], body['error'], body['message'], body['detail'], detail].map(textOf);
+  const codes = [inner['code'], inner['type']].map((code) => textOf(code).toLowerCase());
   const status = [inner['code'], inner['status']].map(Number).find((code) => code >= 400 && code < 600);
-  return { text: oneLine(text === '""' ? '' : text), codes, status };
+  return { text: texts.find((text) => text !== '') ?? '', codes, status };
 }
 
 /** Text of a stranger as part of a sentence: one line, no control characters, no mark-up, no full stop. */
 function oneLine(text: string): string {
-  const plain = text.replace(/<(?:style|script|head)[\s\S]*?<\/(?:style|script|head)>|<[^>]{0,1000}>/gi, ' ');
-  return plain
+  return text
+    .slice(0, rawDetailCharsMax)
+    .replace(/<(?:style|script|head)[\s\S]*?<\/(?:style|script|head)>|<[^>]*>/gi, ' ')
     .replace(/[\s\p{Cc}]+/gu, ' ')
     .trim()
     .replace(/\.$/, '');
@@ -166,7 +163,7 @@ function oneLine(text: string): string {
 
 /** Keys of the providers by their shape, and anything long that follows a word for a key. */
 const keyPattern =
-  /\b(?:sk|pk|rk|gsk|xai|pplx|fw|tgp|r8|hf|key)[-_][\w*.-]{6,}|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]+)?|(?<=\b(?:bearer|api[-_ ]?key|token)[ :='"]{1,4})[\w*.-]{16,}/gi;
+  /\b(?:sk|pk|rk|gsk|xai|pplx|fw|tgp|r8|hf)[-_][\w*.-]{8,}|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]+)?|(?<=\b(?:bearer|api[-_ ]?key|token)[ :='"]{1,4})[\w*.-]{16,}/gi;
 
 /** Providers repeat the key they refuse ("Incorrect API key provided: sk-…"); our messages reach logs and screens. */
 export function withoutKeys(text: string, key: string | undefined): string {

@@ -87,17 +87,23 @@ export function commandsIn(text: string): string[] {
   return commands;
 }
 
-/** A run of backticks is closed by the next run of the same length, as in Markdown. */
+/** A run of backticks is closed by the next run of the same length, as in Markdown; longer runs than two hold no command. */
 function inlineCommands(line: string): string[] {
   const runs = [...line.matchAll(/`+/g)];
   const commands: string[] = [];
+  // Lengths that do not occur any more; without this a line of backticks would take quadratic time.
+  const unclosed = new Set<number>();
   for (let at = 0; at < runs.length; at += 1) {
     const open = runs[at];
-    const length = open?.[0].length ?? 0;
+    if (open === undefined || unclosed.has(open[0].length)) continue;
+    const length = open[0].length;
     const close = runs.findIndex((run, index) => index > at && run[0].length === length);
-    if (open === undefined || close === -1 || length > 2) continue;
+    if (close === -1) {
+      unclosed.add(length);
+      continue;
+    }
     const command = line.slice(open.index + length, runs[close]?.index).trim();
-    if (command !== '') commands.push(command);
+    if (length <= 2 && command !== '') commands.push(command);
     at = close;
   }
   return commands;

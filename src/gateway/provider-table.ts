@@ -16,7 +16,7 @@ export interface ProviderEntry {
 /** The control plane's gateway (or any LiteLLM proxy); where its address is set, every model id goes there as it is. */
 export const liteLlmProvider: ProviderEntry & { readonly baseUrlVariable: ProviderVariableName } = {
   id: 'litellm',
-  title: 'The LLM gateway',
+  title: 'LiteLLM',
   dialect: 'openai',
   keyVariable: 'LITELLM_API_KEY',
   baseUrlVariable: 'LITELLM_API_BASE',

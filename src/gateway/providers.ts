@@ -116,7 +116,7 @@ function findProvider(id: string, credentials: ProviderCredentials): { entry: Pr
   if (id.startsWith('kubiya/')) {
     throw configurationError(
       'provider_key_missing',
-      `The model ${id} is served by the LLM gateway and LITELLM_API_BASE is not set`,
+      `The model ${id} is served by a LiteLLM gateway, and LITELLM_API_BASE is not set`,
       offlineHint,
     );
   }

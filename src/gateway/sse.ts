@@ -7,9 +7,9 @@ export interface SseEvent {
 }
 
 /** One event may be a whole answer (a server that sends a tool call with a file in one piece); no honest one is longer. */
-export const sseEventCharsMax = 8_000_000;
+const sseEventCharsMax = 8_000_000;
 
-export interface SseParser {
+interface SseParser {
   /** The events completed by these bytes, or `too_long` when one grew past `sseEventCharsMax`; it is of no use after that. */
   push(bytes: Uint8Array): SseEvent[] | 'too_long';
 }

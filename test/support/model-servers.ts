@@ -1,7 +1,7 @@
 // Scripted model servers over real HTTP: an OpenAI-compatible and an Anthropic one that answer from a list of replies.
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 
-export interface ScriptedCall {
+interface ScriptedCall {
   readonly name: string;
   /** An object is sent as JSON; a string is sent as it is, so that it may be malformed. */
   readonly arguments: Record<string, unknown> | string;
@@ -10,7 +10,7 @@ export interface ScriptedCall {
 }
 
 /** What an answer has beside its kind. */
-export interface AnswerOptions {
+interface AnswerOptions {
   /** Pieces that the text, the thinking and the arguments of each call arrive in (3). */
   readonly chunks?: number;
   /** Pause before each event of a stream. */
@@ -46,7 +46,7 @@ export type ScriptedReply =
 
 type Answer = Extract<ScriptedReply, { type: 'text' | 'calls' }>;
 
-export interface RecordedRequest {
+interface RecordedRequest {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: Record<string, unknown>;

@@ -6,7 +6,7 @@ import type { SseEvent } from '../sse.ts';
 import { argumentsObject, createCallIds } from '../transcript.ts';
 
 /** The API wants a maximum; this is the largest that every model since Claude 3.5 accepts. */
-export const anthropicOutputTokensDefault = 8_192;
+const outputTokensDefault = 8_192;
 const apiVersion = '2023-06-01';
 /** A cache entry of five minutes, which every turn of a running agent renews. */
 const cacheControl = { cache_control: { type: 'ephemeral' } };
@@ -22,7 +22,7 @@ export const anthropicDialect: Dialect = {
 function encode(request: ModelRequest, endpoint: ModelEndpoint): JsonObject {
   return {
     model: endpoint.wireModel,
-    max_tokens: request.maxOutputTokens ?? anthropicOutputTokensDefault,
+    max_tokens: request.maxOutputTokens ?? outputTokensDefault,
     stream: true,
     ...(request.systemPrompt === '' ? {} : { system: [{ type: 'text', text: request.systemPrompt, ...cacheControl }] }),
     messages: encodeMessages(request.messages),

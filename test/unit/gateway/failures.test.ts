@@ -31,6 +31,7 @@ test('leaves ordinary sentences alone', () => {
   for (const text of [
     'max_tokens is too large: 99999999 for the model claude-sonnet-4-5-20250929',
     'The token count of 214567 exceeds 200000',
+    'The key-value-store is not found, code key_not_found_error',
     'No such model: accounts/fireworks/models/llama-v3p3-70b-instruct',
   ]) {
     expect(withoutKeys(text, undefined)).toBe(text);
@@ -47,4 +48,17 @@ test('our own key never shows, wherever it stands and however it is cut', () => 
       expect(message.length).toBeLessThan(600);
     }),
   );
+});
+
+test('a page without an end takes no long time', () => {
+  const startedAt = performance.now();
+  const body = '<style><head '.repeat(100_000);
+  failureFromStatus(endpointAt('http://127.0.0.1:1'), { status: 500, headers: new Headers(), body });
+  expect(performance.now() - startedAt).toBeLessThan(500);
+});
+
+test('codes that are names of object properties mean nothing', () => {
+  const body = JSON.stringify({ error: { code: 'constructor', type: '__proto__', message: 'x' } });
+  const endpoint = endpointAt('http://127.0.0.1:1');
+  expect(failureFromStatus(endpoint, { status: 400, headers: new Headers(), body }).kind).toBe('invalid_request');
 });

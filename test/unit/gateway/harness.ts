@@ -26,7 +26,6 @@ export const dialects = [
   { name: 'openai', dialect: openAiDialect, start: startScriptedOpenAi },
   { name: 'anthropic', dialect: anthropicDialect, start: startScriptedAnthropic },
 ] as const;
-export type DialectCase = (typeof dialects)[number];
 
 export function requestOf(parts: Partial<ModelRequest> = {}): ModelRequest {
   return { model: 'test/model-1', systemPrompt: 'Be brief', messages: [userMessage('Hello')], tools: [], ...parts };
@@ -65,7 +64,7 @@ export function clientAt(
   return createHttpModelClient({ dialect, endpoint, idleTimeoutMs: limits.idleMs ?? 2_000 });
 }
 
-export interface Called {
+interface Called {
   readonly outcome: ModelOutcome;
   readonly deltas: readonly ModelDelta[];
 }

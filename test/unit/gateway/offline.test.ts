@@ -53,6 +53,7 @@ describe('the commands of a prompt', () => {
     ['a fence without an end', '```\nls\npwd', ['ls', 'pwd']],
     ['CRLF', '```\r\nls\r\n```\r\n`pwd`\r\n', ['ls', 'pwd']],
     ['three backticks in one line', 'use ```ls``` please', []],
+    ['single inside three', 'use ```a `b` c``` and `d`', ['d']],
     ['an odd backtick', "it's `ls", []],
     ['an odd backtick on another line', 'a ` b\n`ls`', ['ls']],
     ['empty spans', '`` ` ` ``', ['` `']],
