@@ -1,4 +1,5 @@
 // The only door to stdout and stderr: colour, terminals, pipes that close, and words that must not move the cursor.
+import type { Writable } from 'node:stream';
 import { Chalk } from 'chalk';
 import type { Environment } from '../config/sources.ts';
 
@@ -23,6 +24,8 @@ export interface Output {
   readonly stderr: Sink;
   /** True when a question can be asked: a person sits at both ends and it is no CI. */
   readonly isInteractive: boolean;
+  /** Where a question is drawn when `isInteractive`. */
+  readonly questions: OutputStream;
   /** Aborts when nobody reads stdout any more (`| head`). */
   readonly closed: AbortSignal;
   /** One line on stdout. */
@@ -34,14 +37,7 @@ export interface Output {
   flush(): Promise<void>;
 }
 
-/** What is used of a Node stream; tests give their own. */
-export interface OutputStream {
-  readonly isTTY?: boolean;
-  write(text: string, done?: (error?: Error | null) => void): boolean;
-  once(event: 'drain' | 'close', listener: () => void): unknown;
-  on(event: 'error', listener: (error: Error) => void): unknown;
-  removeListener(event: 'drain' | 'close', listener: () => void): unknown;
-}
+export type OutputStream = Writable & { readonly isTTY?: boolean };
 
 export function createProcessOutput(environment: Environment): Output {
   return createOutput(process.stdout, process.stderr, { environment, isStdinTty: process.stdin.isTTY });
@@ -61,6 +57,7 @@ export function createOutput(
     stdout,
     stderr,
     isInteractive: isStdinTty && stderr.isTty && !isCi && environment['TERM'] !== 'dumb',
+    questions: stderrStream,
     closed: closed.signal,
     print: (line) => stdout.write(`${line}\n`),
     printJson: (value) => stdout.write(`${JSON.stringify(value, null, stdout.isTty ? 2 : undefined)}\n`),
@@ -113,10 +110,13 @@ function isSet(value: string | undefined): value is string {
   return value !== undefined && value !== '';
 }
 
-// Escape sequences (CSI, OSC and two-character ones), then every control character but newline and tab.
-// oxlint-disable-next-line eslint/no-control-regex -- control characters are what it is about
-const controls =
-  /\u001B(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001B]*(?:\u0007|\u001B\\)?|[@-Z\\-_])|[\u0000-\u0008\u000B-\u001F\u007F-\u009F]/g;
+const escape = String.fromCharCode(27);
+const bell = String.fromCharCode(7);
+/** Escape sequences (CSI, OSC and those of two characters), then every control character but newline and tab. */
+const controls = new RegExp(
+  `${escape}(?:\\[[0-?]*[ -/]*[@-~]|\\][^${bell}${escape}]*(?:${bell}|${escape}\\\\)?|[@-Z\\\\^_])|[^\\P{Cc}\\n\\t]`,
+  'gu',
+);
 
 function withoutControls(text: string): string {
   return text.replaceAll('\r\n', '\n').replace(controls, '');

@@ -20,41 +20,68 @@ const listCountMax = 1000;
 /** A process that stops has little time, and the server forgets a silent worker by itself. */
 const disconnectTimeoutMs = 5_000;
 
+/** One method per endpoint. Each rejects with a KubiyaError, or with the reason of a signal that was given. */
 export type ControlPlaneClient = ReturnType<typeof createControlPlaneClient>;
 
 export function createControlPlaneClient(options: ControlPlaneClientOptions) {
-  const transport = createTransport(options);
-  const get = <T>(
-    path: string,
-    response: v.GenericSchema<unknown, T>,
-    query?: Record<string, string | number | undefined>,
-    call?: CallOptions,
-  ) => transport.request({ method: 'GET', path, response, query, call });
-  const write = <T>(
-    method: Method,
-    path: string,
-    body: unknown,
-    response: v.GenericSchema<unknown, T>,
-    call?: CallOptions,
-  ) => transport.request({ method, path, body, response, call });
-  const command = (method: Method, path: string, body?: unknown, call?: CallOptions) =>
-    transport.request<void>({ method, path, body, call });
-  const listed = { limit: listCountMax };
-
+  const verbs = createVerbs(options);
   return {
-    url: transport.url,
-    /** The raw event stream; stream.ts reads it. */
-    openStream: (executionId: string, lastEventId: string | undefined, signal?: AbortSignal) =>
-      transport.open(`${executionPath(executionId)}/stream`, streamHeaders(lastEventId), signal),
+    url: verbs.transport.url,
+    ...environmentMethods(verbs),
+    ...queueMethods(verbs),
+    ...workerMethods(verbs),
+    ...agentMethods(verbs),
+    ...skillMethods(verbs),
+    ...modelMethods(verbs),
+    ...executionMethods(verbs),
+    ...eventMethods(verbs),
+  };
+}
 
+type Verbs = ReturnType<typeof createVerbs>;
+type Query = Record<string, string | number | undefined>;
+
+/** The few ways in which an endpoint is called. */
+function createVerbs(options: ControlPlaneClientOptions) {
+  const transport = createTransport(options);
+  return {
+    transport,
+    get: <T>(path: string, response: v.GenericSchema<unknown, T>, query?: Query, call?: CallOptions) =>
+      transport.request({ method: 'GET', path, response, query, call }),
+    write: <T>(
+      method: Method,
+      path: string,
+      body: unknown,
+      response: v.GenericSchema<unknown, T>,
+      call?: CallOptions,
+    ) => transport.request({ method, path, body, response, call }),
+    /** A write that does no harm when it arrives twice. */
+    repeat: <T>(
+      method: Method,
+      path: string,
+      body: unknown,
+      response: v.GenericSchema<unknown, T>,
+      call?: CallOptions,
+    ) => transport.request({ method, path, body, response, isRepeatable: true, call }),
+    /** Answered without a body worth reading. */
+    command: (method: Method, path: string, body?: unknown, call?: CallOptions) =>
+      transport.request<void>({ method, path, body, call }),
+  };
+}
+
+const listed = { limit: listCountMax };
+
+function environmentMethods({ get, write }: Verbs) {
+  return {
     getHealth: (call?: CallOptions) => get('/api/health', api.healthSchema, undefined, call),
-
     listEnvironments: (call?: CallOptions) => get('/api/v1/environments', v.array(api.environmentSchema), listed, call),
-    getEnvironment: (id: string, call?: CallOptions) =>
-      get(`/api/v1/environments/${part(id)}`, api.environmentSchema, undefined, call),
     createEnvironment: (body: api.CreateEnvironment, call?: CallOptions) =>
       write('POST', '/api/v1/environments', body, api.environmentSchema, call),
+  };
+}
 
+function queueMethods({ get, write, command }: Verbs) {
+  return {
     listQueues: (call?: CallOptions) => get('/api/v1/worker-queues', v.array(api.queueSchema), undefined, call),
     listEnvironmentQueues: (environmentId: string, call?: CallOptions) =>
       get(`/api/v1/environments/${part(environmentId)}/worker-queues`, v.array(api.queueSchema), undefined, call),
@@ -66,12 +93,14 @@ export function createControlPlaneClient(options: ControlPlaneClientOptions) {
       get(`${queuePath(id)}/config`, api.queueConfigSchema, undefined, call),
     listQueueWorkers: (id: string, call?: CallOptions) =>
       get(`${queuePath(id)}/workers`, v.array(api.workerSchema), undefined, call),
-    listQueueExecutions: (id: string, limit: number, call?: CallOptions) =>
-      get(`${queuePath(id)}/executions`, v.array(api.queueExecutionSchema), { limit, status: 'all' }, call),
-    /** Registers a worker. One attempt unless asked: the worker's start owns the retries and says each one. */
+  };
+}
+
+function workerMethods({ write, command }: Verbs) {
+  return {
+    /** Registers a worker. One attempt: the worker's start owns the retries and says each one. */
     startQueue: (id: string, body: api.WorkerStartRequest, call?: CallOptions) =>
       write('POST', `${queuePath(id)}/start`, body, api.workerStartResponseSchema, call),
-
     sendHeartbeat: (workerId: string, body: api.Heartbeat, call?: CallOptions) =>
       command('POST', `/api/v1/workers/${part(workerId)}/heartbeat`, body, call),
     disconnectWorker: (workerId: string, body: api.Disconnect, call?: CallOptions) =>
@@ -79,7 +108,11 @@ export function createControlPlaneClient(options: ControlPlaneClientOptions) {
         timeoutMs: disconnectTimeoutMs,
         ...call,
       }),
+  };
+}
 
+function agentMethods({ get, write, transport }: Verbs) {
+  return {
     listAgents: (call?: CallOptions) => get('/api/v1/agents', v.array(api.agentSchema), listed, call),
     getAgent: (id: string, call?: CallOptions) => get(`/api/v1/agents/${part(id)}`, api.agentSchema, undefined, call),
     createAgent: (body: api.CreateAgent, call?: CallOptions) =>
@@ -97,9 +130,19 @@ export function createControlPlaneClient(options: ControlPlaneClientOptions) {
         response: api.executeResponseSchema,
         call,
       }),
+    getResolvedEnvironment: (kind: EntityKind, id: string, executionId: string, call?: CallOptions) =>
+      get(
+        `/api/v1/execution-environment/${kind}/${part(id)}/resolved/full`,
+        api.resolvedEnvironmentSchema,
+        { execution_id: executionId },
+        call,
+      ),
+  };
+}
 
+function skillMethods({ get, write }: Verbs) {
+  return {
     listSkills: (call?: CallOptions) => get('/api/v1/skills', v.array(api.skillSchema), listed, call),
-    getSkill: (id: string, call?: CallOptions) => get(`/api/v1/skills/${part(id)}`, api.skillSchema, undefined, call),
     createSkill: (body: api.CreateSkill, call?: CallOptions) =>
       write('POST', '/api/v1/skills', body, api.skillSchema, call),
     listResolvedSkills: (kind: EntityKind, id: string, call?: CallOptions) =>
@@ -109,90 +152,57 @@ export function createControlPlaneClient(options: ControlPlaneClientOptions) {
         undefined,
         call,
       ),
-    getResolvedVariables: (kind: EntityKind, id: string, call?: CallOptions) =>
-      get(`/api/v1/execution-environment/${kind}/${part(id)}/resolved`, api.resolvedVariablesSchema, undefined, call),
-    getResolvedEnvironment: (kind: EntityKind, id: string, executionId: string, call?: CallOptions) =>
-      get(
-        `/api/v1/execution-environment/${kind}/${part(id)}/resolved/full`,
-        api.resolvedEnvironmentSchema,
-        { execution_id: executionId },
-        call,
-      ),
+  };
+}
 
+function modelMethods({ get, write }: Verbs) {
+  return {
     listModels: (call?: CallOptions) => get('/api/v1/models', v.array(api.modelSchema), listed, call),
     getModel: (id: string, call?: CallOptions) =>
       get(`/api/v1/models/${modelPart(id)}`, api.modelSchema, undefined, call),
     createModel: (body: api.CreateModel, call?: CallOptions) =>
       write('POST', '/api/v1/models', body, api.modelSchema, call),
+  };
+}
 
-    listExecutions: (filter: ListExecutions = {}, call?: CallOptions) =>
-      get(
-        '/api/v1/executions',
-        v.array(api.executionSchema),
-        { skip: filter.skip, limit: filter.limit, status_filter: filter.status, agent_id: filter.agentId },
-        call,
-      ),
+function executionMethods({ get, repeat, command }: Verbs) {
+  const control = (verb: 'pause' | 'resume' | 'cancel') => (id: string, call?: CallOptions) =>
+    repeat('POST', `${executionPath(id)}/${verb}`, undefined, api.controlResponseSchema, call);
+  return {
+    listExecutions: (filter: ListExecutions = {}, call?: CallOptions) => {
+      const { skip, limit, status, agentId } = filter;
+      const query = { skip, limit, status_filter: status, agent_id: agentId };
+      return get('/api/v1/executions', v.array(api.executionSchema), query, call);
+    },
     getExecution: (id: string, call?: CallOptions) => get(executionPath(id), api.executionSchema, undefined, call),
-    /** A report of the same facts changes nothing, so it may be repeated. */
+    /** A report of the same facts changes nothing. */
     updateExecution: (id: string, body: api.UpdateExecution, call?: CallOptions) =>
-      transport.request({
-        method: 'PATCH',
-        path: executionPath(id),
-        body,
-        response: api.executionSchema,
-        isRepeatable: true,
-        call,
-      }),
+      repeat('PATCH', executionPath(id), body, api.executionSchema, call),
     sendMessage: (id: string, body: api.SendMessage, call?: CallOptions) =>
       command('POST', `${executionPath(id)}/message`, body, call),
     markDone: (id: string, call?: CallOptions) => command('POST', `${executionPath(id)}/mark-done`, undefined, call),
-    pauseExecution: (id: string, call?: CallOptions) => control(id, 'pause', call),
-    resumeExecution: (id: string, call?: CallOptions) => control(id, 'resume', call),
-    cancelExecution: (id: string, call?: CallOptions) => control(id, 'cancel', call),
+    pauseExecution: control('pause'),
+    resumeExecution: control('resume'),
+    cancelExecution: control('cancel'),
     getSession: (id: string, call?: CallOptions) =>
       get(`${executionPath(id)}/session`, api.sessionSchema, undefined, call),
-    /** The whole transcript each time, so it may be repeated. 201 also when `success` is false: read it. */
+    /** The whole transcript each time. 201 also when `success` is false: read it. */
     saveSession: (id: string, body: api.SaveSession, call?: CallOptions) =>
-      transport.request({
-        method: 'POST',
-        path: `${executionPath(id)}/session`,
-        body,
-        response: api.saveSessionResponseSchema,
-        isRepeatable: true,
-        call,
-      }),
+      repeat('POST', `${executionPath(id)}/session`, body, api.saveSessionResponseSchema, call),
+  };
+}
 
+function eventMethods({ command, repeat, transport }: Verbs) {
+  return {
+    /** The raw event stream; stream.ts reads it. */
+    openStream: (executionId: string, lastEventId: string | undefined, signal?: AbortSignal) =>
+      transport.open(`${executionPath(executionId)}/stream`, streamHeaders(lastEventId), signal),
     publishEvent: (id: string, event: api.PublishEvent, call?: CallOptions) =>
       command('POST', `${executionPath(id)}/events`, event, call),
-    /** Ours only (`supports_event_batches`); events are deduplicated by id, so it may be repeated. */
+    /** Ours only (`supports_event_batches`); events are deduplicated by id. */
     publishEvents: (id: string, events: readonly WireEvent[], call?: CallOptions) =>
-      transport.request({
-        method: 'POST',
-        path: `${executionPath(id)}/events/batch`,
-        body: { events },
-        response: api.publishBatchResponseSchema,
-        isRepeatable: true,
-        call,
-      }),
-    /** Ours only: the stored log after a sequence number. */
-    listEvents: (id: string, after: number, limit: number, call?: CallOptions) =>
-      get(`${executionPath(id)}/events`, v.array(api.storedEventSchema), { after, limit }, call),
+      repeat('POST', `${executionPath(id)}/events/batch`, { events }, api.publishBatchResponseSchema, call),
   };
-
-  /** Pausing, resuming and cancelling twice is the same as once. */
-  function control(
-    id: string,
-    verb: 'pause' | 'resume' | 'cancel',
-    call: CallOptions | undefined,
-  ): Promise<api.ControlResponse> {
-    return transport.request({
-      method: 'POST',
-      path: `${executionPath(id)}/${verb}`,
-      response: api.controlResponseSchema,
-      isRepeatable: true,
-      call,
-    });
-  }
 }
 
 const part = (id: string): string => encodeURIComponent(id);

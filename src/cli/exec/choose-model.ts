@@ -10,9 +10,8 @@ export async function chooseModel(error: unknown, config: Config, output: Output
   const isMissing = error instanceof KubiyaError && error.code === 'no_provider';
   if (!isMissing || !output.isInteractive || config.isNonInteractive) throw error;
   const { isCancel, select, text } = await import('@clack/prompts');
-  const streams = { output: process.stderr };
   const choice = await select({
-    ...streams,
+    output: output.questions,
     message: `${error.message}. Which model should the agent use?`,
     options: [
       {
@@ -26,7 +25,7 @@ export async function chooseModel(error: unknown, config: Config, output: Output
   if (isCancel(choice)) throw error;
   if (choice === offlineModel) return { ...config, model: offlineModel };
   const model = await text({
-    ...streams,
+    output: output.questions,
     message: 'Id of the model',
     validate: (value) => ((value ?? '').trim() === '' ? 'an id, such as ollama/llama3' : undefined),
   });
