@@ -30,7 +30,7 @@ export function checkTree(tree: Tree): string[] {
   const files = [...tree].filter(([path]) => path.endsWith('.ts')).map(([path, text]) => parse(path, text));
   const byPath = new Map(files.map((file) => [file.path, file]));
   const names = [...tree.keys()].filter(
-    (path) => !/^([a-z0-9]+(-[a-z0-9]+)*|ARCHITECTURE)(\.(test|d))?\.[a-z]+$/.test(posix.basename(path)),
+    (path) => !/^([a-z0-9]+(-[a-z0-9]+)*|ARCHITECTURE)(\.[a-z]+)+$/.test(posix.basename(path)),
   );
   return [
     ...names.map((path) => `${path}:1: file names are in kebab-case`),
