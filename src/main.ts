@@ -5,7 +5,8 @@ const words = process.argv.slice(2);
 
 if (words.length === 1 && (words[0] === '--version' || words[0] === '-V')) {
   // Answered before anything else is loaded: scripts and health checks ask this often.
-  process.stdout.write(`kubiya ${version}\n`);
+  // oxlint-disable-next-line no-console -- process.stdout loads streams, which takes as long as all the rest
+  console.log(`kubiya ${version}`);
 } else if (words[0] === '__guardian') {
   const { runGuardian } = await import('./processes/guardian.ts');
   process.exit(await runGuardian());
