@@ -8,14 +8,14 @@ import { startSmallModel, type SmallModel } from '../support/small-model.ts';
 const installTimeoutMs = 300_000;
 const testTimeoutMs = 30_000;
 
-let model: SmallModel;
+let model: SmallModel | undefined;
 beforeAll(async () => {
   model = await startSmallModel();
 }, installTimeoutMs);
-afterAll(() => model.stop());
+afterAll(() => model?.stop());
 
 async function ask(parts: Partial<ModelRequest>): Promise<{ result: ModelResult; pieces: string[] }> {
-  const { client } = resolveModel('openai/smollm2-135m', { OPENAI_BASE_URL: model.url });
+  const { client } = resolveModel('openai/smollm2-135m', { OPENAI_BASE_URL: model?.url });
   const pieces: string[] = [];
   const request = {
     model: 'openai/smollm2-135m',

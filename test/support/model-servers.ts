@@ -15,6 +15,8 @@ interface AnswerOptions {
   readonly chunks?: number;
   /** Pause before each event of a stream. */
   readonly delayMs?: number;
+  /** Pause between the last event and the end of the body. */
+  readonly endDelayMs?: number;
   readonly thinking?: string;
   readonly usage?: {
     readonly input: number;
@@ -193,6 +195,7 @@ async function sendPieces(body: readonly string[], answer: Answer, response: Ser
     if (answer.cutAfterBytes !== undefined) response.destroy();
     return;
   }
+  if (answer.endDelayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, answer.endDelayMs));
   response.end();
 }
 
