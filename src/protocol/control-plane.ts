@@ -105,6 +105,7 @@ export const createEnvironmentSchema = v.object({
   tags: v.nullish(strings),
   settings: v.nullish(object),
   execution_environment: v.nullish(executionEnvironmentSchema),
+  skill_ids: v.nullish(strings),
 });
 export type CreateEnvironment = v.InferInput<typeof createEnvironmentSchema>;
 export const updateEnvironmentSchema = v.partial(createEnvironmentSchema);

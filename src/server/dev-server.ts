@@ -97,13 +97,10 @@ async function choosePort(options: DevServerOptions, host: string, attempt: numb
 
 async function launch(options: DevServerOptions, host: string, port: number): Promise<Run> {
   const { databaseFile } = options;
-  const command = [
-    options.executable,
-    ...['server', 'start-dev', '--headless', '--log-level', 'never'],
-    ...['--ip', host, '--port', String(port)],
-    ...dynamicConfiguration.flatMap((value) => ['--dynamic-config-value', value]),
-    ...(databaseFile === undefined ? [] : ['--db-filename', databaseFile]),
-  ];
+  const flags = ['--headless', '--log-level', 'never', '--ip', host, '--port', String(port)];
+  const configuration = dynamicConfiguration.flatMap((value) => ['--dynamic-config-value', value]);
+  const storage = databaseFile === undefined ? [] : ['--db-filename', databaseFile];
+  const command = [options.executable, 'server', 'start-dev', ...flags, ...configuration, ...storage];
   try {
     const child = await options.spawner.start({
       command,

@@ -50,10 +50,12 @@ export function route(description: RouteDescription): ReturnType<typeof describe
   });
 }
 
-function answer(status: number, schema: v.GenericSchema | null): { description: string } {
+type Answer = NonNullable<DescribeRouteOptions['responses']>[string];
+
+function answer(status: number, schema: v.GenericSchema | null): Answer {
   const description = meanings[status] ?? `Status ${status}`;
   if (schema === null) return { description };
-  return { description, ...{ content: { 'application/json': { schema: resolver(schema) } } } };
+  return { description, content: { 'application/json': { schema: resolver(schema) } } };
 }
 
 interface Issue {

@@ -55,6 +55,7 @@ const portAttemptsMax = 100;
 const idleTimeoutSeconds = 60;
 /** Requests that are being answered get this long when the server stops; streams are ended at once. */
 const stopTimeoutMs = 2_000;
+const stopPollIntervalMs = 5;
 
 /**
  * Returns when requests are answered. Temporal need not be there yet. Throws a KubiyaError when the port is taken or the
@@ -96,11 +97,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
       stopping.abort();
-      await Promise.race([server.stop(), clock.sleep(stopTimeoutMs)]);
-      await server.stop(true);
+      await drain(server, clock);
+      await temporal.close();
       await reconciler?.stop();
       events.close();
-      await temporal.close();
       store.close();
     };
     return {
@@ -147,6 +147,13 @@ function listen(options: ControlPlaneOptions, app: ReturnType<typeof createApp>)
       });
     }
   }
+}
+
+/** Lets requests be answered and streams say goodbye; idle connections are closed. */
+async function drain(server: Server, clock: Clock): Promise<void> {
+  const deadline = clock.elapsed() + stopTimeoutMs;
+  while (server.pendingRequests > 0 && clock.elapsed() < deadline) await clock.sleep(stopPollIntervalMs);
+  await server.stop(true);
 }
 
 /** IPv6 addresses stand in brackets; a wildcard is no address that one can connect to. */

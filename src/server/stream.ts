@@ -80,7 +80,10 @@ async function* follow(
         });
       }
       last ??= doneBefore(deps, id, number);
-      if (last !== undefined) return void (yield frame(id, last));
+      if (last !== undefined) {
+        yield frame(id, last);
+        return;
+      }
       if ((await wakeup.next(keepAliveIntervalMs)) === 'timeout') yield ': keepalive\n\n';
     }
     if (deps.stopping.aborted) yield mark('reconnect', { reason: 'server_stopping' });

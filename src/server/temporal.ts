@@ -11,6 +11,7 @@ import {
 } from '@temporalio/client';
 import * as v from 'valibot';
 import { messageOf } from '../errors.ts';
+import { sleep } from '../lib/backoff.ts';
 import { createPayloadSignatureCodec } from '../lib/payload-signature.ts';
 import {
   agentWorkflowId,
@@ -75,11 +76,14 @@ export interface Temporal {
   cancel(executionId: string): Promise<void>;
   terminate(executionId: string, reason: string): Promise<void>;
   describe(executionId: string): Promise<WorkflowState>;
+  /** Calls that are under way reject with `unavailable`. */
   close(): Promise<void>;
 }
 
 /** A request waits this long for Temporal, which rides out a restart of the dev server (0.2–0.4 s, temporal.md §1.2). */
 const callTimeoutMs = 4_000;
+/** Between two attempts of one call; a refused connection is known at once. */
+const retryIntervalMs = 200;
 /** A worker killed while it holds a workflow task costs this; the default of 10 s does too (temporal.md §2.5). */
 const localWorkflowTaskTimeout = '3s';
 /** grpc-js would back off up to 2 minutes, and a server that is back must be noticed within a second. */
@@ -93,11 +97,19 @@ export function createTemporal(target: TemporalTarget, signingKey: Uint8Array): 
     namespace: target.namespace,
     dataConverter: { payloadCodecs: [createPayloadSignatureCodec(signingKey)] },
   });
+  const closing = new AbortController();
   const call = async <T>(run: () => Promise<T>): Promise<T> => {
-    try {
-      return await connection.withDeadline(Date.now() + callTimeoutMs, run);
-    } catch (error) {
-      throw translate(error, target);
+    const deadline = Date.now() + callTimeoutMs;
+    for (;;) {
+      try {
+        return await connection.withDeadline(deadline, run);
+      } catch (error) {
+        // A call that our own end cut off must not look like an answer of Temporal.
+        if (closing.signal.aborted) throw new TemporalError('unavailable', 'The server is stopping', error);
+        const failure = translate(error, target);
+        if (failure.kind !== 'unavailable' || Date.now() + retryIntervalMs > deadline) throw failure;
+      }
+      await sleep(retryIntervalMs, closing.signal).catch(() => undefined);
     }
   };
   const handleOf = (executionId: string): WorkflowHandle => client.workflow.getHandle(agentWorkflowId(executionId));
@@ -120,7 +132,10 @@ export function createTemporal(target: TemporalTarget, signingKey: Uint8Array): 
     cancel: (executionId) => call(async () => void (await handleOf(executionId).cancel())),
     terminate: (executionId, reason) => call(async () => void (await handleOf(executionId).terminate(reason))),
     describe: (executionId) => call(() => describe(handleOf(executionId))),
-    close: () => connection.close(),
+    close: () => {
+      closing.abort();
+      return connection.close();
+    },
   };
 }
 
@@ -144,6 +159,8 @@ function connectionOptions(target: TemporalTarget): ConnectionOptions {
     address,
     tls: tlsOptions(target.tls ?? (apiKey !== undefined && apiKey !== '')),
     ...(apiKey === undefined || apiKey === '' ? {} : { apiKey }),
+    // Our own retry can be stopped; the SDK's throws into the void when the connection is closed meanwhile.
+    interceptors: [],
     channelArgs: {
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': reconnectBackoffMsMax,

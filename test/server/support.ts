@@ -125,7 +125,7 @@ export function createTestClock(): Clock & { advance(ms: number): void } {
   return {
     now: () => Date.now() + offset,
     elapsed: () => performance.now() + offset,
-    sleep: systemClock.sleep,
+    sleep: (ms, signal) => systemClock.sleep(ms, signal),
     advance: (ms) => {
       offset += ms;
     },

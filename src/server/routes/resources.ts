@@ -53,7 +53,8 @@ export function resourceRoutes(deps: ServerDeps, options: ResourceRoutes): Hono 
   const write = (given: Body, current: Resource | null): Resource => {
     const { skill_ids: skillIds, ...fields } = given;
     const body = { ...(current?.body ?? defaults), ...withoutUndefined(fields) };
-    const name = String(body[nameField] ?? current?.name);
+    const named = body[nameField];
+    const name = typeof named === 'string' ? named : (current?.name ?? '');
     delete body[nameField];
     options.check?.(body);
     return store.transaction(() => {

@@ -151,7 +151,7 @@ function show({ id, body, registeredAtMs, lastHeartbeatMs }: WorkerRecord): Work
     ...(body as Pick<Worker, 'system_info' | 'logs' | 'worker_metadata' | 'current_task_id'>),
     id,
     worker_id: id,
-    status: String(body['status'] ?? 'active'),
+    status: typeof body['status'] === 'string' ? body['status'] : 'active',
     tasks_processed: Number(body['tasks_processed'] ?? 0),
     last_heartbeat: lastHeartbeatMs === null ? null : new Date(lastHeartbeatMs).toISOString(),
     registered_at: new Date(registeredAtMs).toISOString(),

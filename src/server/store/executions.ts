@@ -1,6 +1,6 @@
 // Executions: one row each, written before the workflow is started and final once it has ended.
 import type { Database, SQLQueryBindings } from 'bun:sqlite';
-import * as v from 'valibot';
+import type * as v from 'valibot';
 import type { executeRequestSchema } from '../../protocol/control-plane.ts';
 import { terminalStatuses, type AgentExecutionInput, type ExecutionStatus } from '../../protocol/workflow.ts';
 import { parseBody, type Body } from './resources.ts';

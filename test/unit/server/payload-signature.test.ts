@@ -5,16 +5,19 @@ import { createPayloadSignatureCodec, type SignedPayload } from '../../../src/li
 
 const codec = createPayloadSignatureCodec(new Uint8Array(32).fill(7));
 const bytes = (text: string) => new TextEncoder().encode(text);
-const json = (value: unknown): SignedPayload => ({
-  metadata: { encoding: bytes('json/plain') },
-  data: bytes(JSON.stringify(value)),
+const payloadOf = (data: Uint8Array, metadata: Record<string, Uint8Array> = {}): SignedPayload => ({
+  metadata: { encoding: bytes('json/plain'), ...metadata },
+  data,
 });
+const json = (value: unknown): SignedPayload => payloadOf(bytes(JSON.stringify(value)));
 const valueOf = (payload: SignedPayload | undefined): unknown =>
   JSON.parse(new TextDecoder().decode(payload?.data ?? new Uint8Array()));
 
 test('an empty field may arrive as a plain array', async () => {
   const codec = createPayloadSignatureCodec(new Uint8Array(32));
-  const [encoded] = await codec.encode([{ metadata: { encoding: new TextEncoder().encode('binary/null') }, data: [] as unknown as Uint8Array }]);
+  const [encoded] = await codec.encode<SignedPayload>([
+    { metadata: { encoding: new TextEncoder().encode('binary/null') }, data: [] as unknown as Uint8Array },
+  ]);
   expect(encoded?.metadata?.['kubiya-hmac']).toHaveLength(32);
 });
 
@@ -42,10 +45,7 @@ describe('payload signature', () => {
           data: bytes('n1'),
         })),
     ],
-    [
-      'a short signature',
-      async () => [{ ...json(1), metadata: { encoding: bytes('json/plain'), 'kubiya-hmac': bytes('x') } }],
-    ],
+    ['a short signature', async () => [payloadOf(bytes('1'), { 'kubiya-hmac': bytes('x') })]],
   ])('%s is refused', async (_name, forge) => {
     const [value] = (await codec.decode(await forge())).map(valueOf);
     expect(value).toEqual({ kubiya_refused: 'wrong_signature' });
