@@ -40,7 +40,11 @@ export function acquireLock(path: string, options: { readonly instanceId: string
     if (errnoOf(error)?.startsWith('SQLITE_BUSY') === true) return { kind: 'held', holder: readHolder(holderPath) };
     throw error;
   }
+  let isReleased = false;
   const release = (): void => {
+    // A second call must not remove the words of the next holder.
+    if (isReleased) return;
+    isReleased = true;
     rmSync(holderPath, { force: true });
     database.close();
   };

@@ -1,6 +1,6 @@
 // Durations, lines, bounded text, queues and waits: by tables and by properties.
 import { describe, expect, test } from 'bun:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { backoffDelayMs, sleep } from '../../../src/lib/backoff.ts';
 import { createBoundedQueue } from '../../../src/lib/bounded-queue.ts';
 import { systemClock } from '../../../src/lib/clock.ts';

@@ -3,11 +3,19 @@ import { afterAll, describe, expect, test } from 'bun:test';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { sleep } from '../../../src/lib/backoff.ts';
 import { createId } from '../../../src/lib/ids.ts';
 import { processStartTime, sweepByMarker } from '../../../src/lib/process-tree.ts';
-import { baseEnvironment, createSpawner, exitCodeOf, type SpawnOptions, StartError } from '../../../src/lib/spawn.ts';
+import {
+  baseEnvironment,
+  type ChildHandle,
+  createSpawner,
+  exitCodeOf,
+  type SpawnOptions,
+  StartError,
+} from '../../../src/lib/spawn.ts';
 
 const instanceId = createId();
 const events: string[] = [];
@@ -18,6 +26,7 @@ const spawner = createSpawner({
 });
 const directory = mkdtempSync(join(tmpdir(), 'spawn-'));
 const base = { cwd: directory, environment: { PATH: process.env['PATH'] ?? '' } };
+const outputOf = (child: ChildHandle): Promise<string> => text(child.stdout ?? Readable.from([]));
 const shell = (script: string, options: Partial<SpawnOptions> = {}) =>
   spawner.start({ ...base, command: ['sh', '-c', script], ...options });
 
@@ -34,7 +43,7 @@ const isGone = async (pid: number): Promise<boolean> => {
 describe('start', () => {
   test('gives the child exactly its environment and the marker', async () => {
     const child = await spawner.start({ ...base, command: ['/usr/bin/env'], environment: { A: '1' }, stdout: 'pipe' });
-    const output = await text(child.stdout ?? []);
+    const output = await outputOf(child);
     const own = output.split('\n').filter((line) => !/^(PWD|SHLVL|_)=/.test(line) && line !== '');
     expect(own.sort()).toEqual(['A=1', `KUBIYA_INSTANCE=${instanceId}`]);
     expect(await child.exited).toEqual({ code: 0, signal: null });
@@ -49,7 +58,7 @@ describe('start', () => {
 
   test('hands data to stdin and closes it; one that does not read it is no error', async () => {
     const reader = await spawner.start({ ...base, command: ['cat'], stdin: { data: 'ab€' }, stdout: 'pipe' });
-    expect(await text(reader.stdout ?? [])).toBe('ab€');
+    expect(await outputOf(reader)).toBe('ab€');
     const deaf = await spawner.start({ ...base, command: ['true'], stdin: { data: 'x'.repeat(1_000_000) } });
     expect((await deaf.exited).code).toBe(0);
     const piped = await spawner.start({ ...base, command: ['true'], stdin: 'pipe' });
@@ -68,7 +77,7 @@ describe('start', () => {
 
   test('leaves nobody of the group behind when the leader ends by itself', async () => {
     const child = await shell('sleep 300 & echo $!', { stdout: 'pipe' });
-    const pid = Number(await text(child.stdout ?? []));
+    const pid = Number(await outputOf(child));
     expect(pid).toBeGreaterThan(1);
     expect(await isGone(pid)).toBe(true);
   });
@@ -76,7 +85,7 @@ describe('start', () => {
   test('a child without a group of its own is in ours and unknown to the scope', async () => {
     events.length = 0;
     const child = await shell('ps -o pgid= -p $$', { stdout: 'pipe', isDetachedGroup: false });
-    expect(Number(await text(child.stdout ?? []))).not.toBe(child.pid);
+    expect(Number(await outputOf(child))).not.toBe(child.pid);
     await child.exited;
     expect(events).toEqual([]);
     const waiting = await spawner.start({ ...base, command: ['sleep', '300'], isDetachedGroup: false });

@@ -1,6 +1,6 @@
 // Secrets leave in no form and in no pieces.
 import { describe, expect, test } from 'bun:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { createRedactor, redactionMask } from '../../../src/telemetry/redact.ts';
 
 const redactorOf = (...secrets: readonly string[]) => {

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { createRotatingFile } from '../../../src/telemetry/rotate.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'rotate-'));
