@@ -30,7 +30,7 @@ if ! find_bun; then
     exit 1
   fi
   echo "setup: installing Bun $bun_version into .tools" >&2
-  npm install --prefix .tools --no-save --no-audit --no-fund --ignore-scripts --loglevel=error "bun@$bun_version" >&2
+  npm install --prefix .tools --no-save --no-audit --no-fund --no-update-notifier --ignore-scripts --loglevel=error "bun@$bun_version" >&2
   if ! find_bun; then
     echo "setup: npm installed Bun $bun_version, but no build of it runs on this machine" >&2
     exit 1

@@ -1,4 +1,4 @@
-// Makes the Temporal SDK fit into one compiled file: five patches, each of which fails the build when it no longer applies.
+// Makes the Temporal SDK fit into one compiled file: six patches, each of which fails the build when it no longer applies.
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative, sep } from 'node:path';
@@ -141,6 +141,17 @@ module.exports.initialize = () => {};\n`;
       expectOnce(source, 'exports.startDebugReplayer = startDebugReplayer;', this.name);
       expectOnce(readFileSync(join(dirname(path), '../index.js'), 'utf8'), 'debug_replayer_1.', 'worker/index.js');
       return "exports.startDebugReplayer = () => { throw new Error('the debug replayer is not part of this build'); };\n";
+    },
+  },
+  {
+    // Bun has no promise hooks, so a stack trace query has no answer; nobody at a terminal needs to be told at every start.
+    name: 'worker/vm-shared.js',
+    path: /@temporalio[\\/]worker[\\/]lib[\\/]workflow[\\/]vm-shared\.js$/,
+    apply(source) {
+      const warning =
+        "console.warn('v8.promiseHooks.createHook is not available; stack trace collection will be disabled.');";
+      expectOnce(source, warning, this.name);
+      return source.replace(warning, '');
     },
   },
 ];

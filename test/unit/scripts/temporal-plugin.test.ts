@@ -22,6 +22,10 @@ const modules: Readonly<
     path: '@temporalio/worker/lib/workflow/bundler.js',
     change: ['class WorkflowCodeBundler', 'class Bundler'],
   },
+  'worker/vm-shared.js': {
+    path: '@temporalio/worker/lib/workflow/vm-shared.js',
+    change: ['createHook is not available', 'createHook is missing'],
+  },
   'source-map/read-wasm.js': { path: 'source-map/lib/read-wasm.js', change: ['mappings.wasm', 'map.wasm'] },
   'worker/debug-replayer.js': {
     path: '@temporalio/worker/lib/debug-replayer/index.js',
