@@ -94,7 +94,7 @@ async function post(target: Target, request: ModelRequest, exchange: Exchange): 
   if (response.ok) return response;
   const { status, headers } = response;
   const body = await readText(response, errorBodyBytesMax, exchange);
-  if (exchange.stopped?.stop === 'cancelled') return failureFromStop(target, exchange.stopped);
+  if (exchange.stopped === 'cancelled') return failureFromStop(target, exchange.stopped);
   const isUsageOptionRefused = (status === 400 || status === 422) && /stream_options|include_usage/.test(body);
   if (!isUsageOptionRefused || !target.hasUsageOption) return failureFromStatus(endpoint, { status, headers, body });
   target.hasUsageOption = false;
@@ -171,7 +171,7 @@ function garbage(target: Target, what: string): ModelFailure {
   return failure(target.endpoint, 'bad_response', `${nameOf(target.endpoint)} sent ${what}`);
 }
 
-function failureFromStop({ endpoint, idleTimeoutMs }: Target, { stop }: Stop): ModelFailure {
+function failureFromStop({ endpoint, idleTimeoutMs }: Target, stop: Stop): ModelFailure {
   const name = nameOf(endpoint);
   const seconds = (ms: number): string => `${Math.round(ms / 100) / 10} s`;
   switch (stop) {

@@ -4,7 +4,7 @@
 const drainTimeoutMs = 50;
 
 /** Why we ended a request ourselves. */
-export type Stop = { readonly stop: 'cancelled' | 'first_byte' | 'idle' };
+export type Stop = 'cancelled' | 'first_byte' | 'idle';
 
 /** The part of a stream's reader that Bun and Node agree about. */
 interface ByteReader {
@@ -21,7 +21,7 @@ export interface Exchange extends AsyncDisposable {
   /** True once the connection broke off in the middle of the body. */
   isBroken: boolean;
   /** Starts a new wait, which ends the one before. */
-  expect(stop: 'first_byte' | 'idle', limitMs: number): void;
+  expect(stop: Exclude<Stop, 'cancelled'>, limitMs: number): void;
   /** The reader to release at the end. */
   reader: ByteReader | undefined;
 }
@@ -30,8 +30,8 @@ export function openExchange(outer: AbortSignal): Exchange {
   const controller = new AbortController();
   let stopped: Stop | undefined;
   let timer: NodeJS.Timeout | undefined;
-  const stop = (reason: Stop['stop']): void => {
-    stopped ??= { stop: reason };
+  const stop = (reason: Stop): void => {
+    stopped ??= reason;
     controller.abort(new Error(reason));
   };
   const cancel = (): void => stop('cancelled');
