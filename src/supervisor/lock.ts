@@ -24,6 +24,12 @@ export type LockResult =
   | { readonly kind: 'held'; readonly holder: LockHolder | undefined };
 
 /**
+ * A database that nobody refers to is closed by the garbage collector, and its lock with it: a holder that never calls
+ * `release` would lose the lock at some random moment. The only state of this module, and never read.
+ */
+const heldDatabases = new Set<Database>();
+
+/**
  * Takes the lock at `path` (in a directory that exists; not on NFS) for the rest of this process or until `release`.
  * An open exclusive transaction is the lock. Who holds it is written beside, because a locked database cannot be read.
  * Throws when the file cannot be used at all.
@@ -40,12 +46,14 @@ export function acquireLock(path: string, options: { readonly instanceId: string
     if (errnoOf(error)?.startsWith('SQLITE_BUSY') === true) return { kind: 'held', holder: readHolder(holderPath) };
     throw error;
   }
+  heldDatabases.add(database);
   let isReleased = false;
   const release = (): void => {
     // A second call must not remove the words of the next holder.
     if (isReleased) return;
     isReleased = true;
     rmSync(holderPath, { force: true });
+    heldDatabases.delete(database);
     database.close();
   };
   try {

@@ -10,11 +10,16 @@ let path = '';
 beforeEach(() => {
   path = join(mkdtempSync(join(root, 'case-')), 'worker.lock');
 });
-afterAll(() => rmSync(root, { recursive: true }));
+const holders: Bun.Subprocess[] = [];
+afterAll(() => {
+  for (const holder of holders) holder.kill('SIGKILL');
+  rmSync(root, { recursive: true });
+});
 
 async function startHolder(instanceId: string) {
   const fixture = join(import.meta.dirname, '../../fixtures/supervisor/lock-holder.ts');
-  const holder = Bun.spawn([process.execPath, fixture, path, instanceId], { stdout: 'pipe', stderr: 'inherit' });
+  const holder = Bun.spawn([process.execPath, fixture, path, instanceId], { stdout: 'pipe', stderr: 'ignore' });
+  holders.push(holder);
   const { value } = await holder.stdout.getReader().read();
   const [kind = '', child = ''] = new TextDecoder().decode(value).trim().split(' ');
   return { holder, kind, child: Number(child) };
