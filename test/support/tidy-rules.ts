@@ -157,7 +157,7 @@ export const lists: readonly string[] = ['src/doctor/checks/index.ts', 'src/work
 export const topLevel: readonly string[] = [
   '.ci',
   '.gitignore',
-  '.knip.json',
+  '.knip.jsonc',
   '.oxfmtrc.json',
   '.oxlintrc.json',
   'LICENSE',
