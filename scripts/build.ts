@@ -73,7 +73,7 @@ function resolveGenerated(directory: string): BunPlugin {
 }
 
 /** A path of the build machine in the binary is either a leak or a file that will be missing elsewhere. */
-function assertNamesNoCheckout(path: string): void {
+export function assertNamesNoCheckout(path: string): void {
   const binary = readFileSync(path);
   const names = ['node_modules', 'src', '.cache', 'scripts'];
   for (const name of names.map((entry) => join(root, entry))) {

@@ -1,6 +1,6 @@
 // Writes the modules that the source imports as `#generated/…`: the workflow bundle, the native addon and the dev server of one target.
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { writeFileAtomic } from '../src/lib/atomic-file.ts';
 import { bundleWorkflows } from './bundle-workflows.ts';
@@ -30,12 +30,12 @@ export async function generate({
     bundleWorkflows(root, join(cache, 'workflows')),
     describeDevServer(target, devServerLevel),
   ]);
-  const addon = join(packageDirectory(root, 'core-bridge'), 'releases', target.addon, 'index.node');
+  const addon = cacheAddon(join(packageDirectory(root, 'core-bridge'), 'releases', target.addon, 'index.node'));
   write(
     'workflow-bundle',
     `import text from ${local(bundle)} with { type: 'text' };\nexport const workflowBundle = text;\n`,
   );
-  write('native-addon', assetModule('nativeAddon', addon, describe(addon)));
+  write('native-addon', assetModule('nativeAddon', addon.path, addon.facts));
   write(
     'dev-server',
     devServer === null ? 'export const devServer = null;\n' : assetModule('devServer', devServer.path, devServer.facts),
@@ -62,9 +62,14 @@ async function describeDevServer(target: Target, level: CompressionLevel | null)
   return { path: await compressDevServer(executable, level), facts: { version: devServerVersion, sha256, bytes } };
 }
 
-function describe(path: string): { sha256: string; bytes: number } {
-  const data = readFileSync(path);
-  return { sha256: createHash('sha256').update(data).digest('hex'), bytes: data.length };
+/** The addon under a name that does not end in `.node`: Bun loads such a file instead of giving its path. */
+function cacheAddon(source: string) {
+  const data = readFileSync(source);
+  const sha256 = createHash('sha256').update(data).digest('hex');
+  const path = join(cache, 'native', `temporal-core-${sha256.slice(0, 16)}.bin`);
+  mkdirSync(join(cache, 'native'), { recursive: true });
+  if (!existsSync(path)) writeFileAtomic(path, data);
+  return { path, facts: { sha256, bytes: data.length } };
 }
 
 if (import.meta.main) {
