@@ -27,26 +27,27 @@ export function isSameProcess(pid: number, startTime: string): boolean {
 /**
  * SIGKILLs every process of this user whose environment holds `KUBIYA_INSTANCE=<instanceId>`, ourselves excepted,
  * until none is found twice in a row. Gives the number of processes that were killed. On Windows it finds nothing.
+ * `alsoWith` narrows it to processes that have these `NAME=value` entries as well.
  */
-export function sweepByMarker(instanceId: string): number {
+export function sweepByMarker(instanceId: string, alsoWith: readonly string[] = []): number {
   // An empty id would match every child of every instance.
   if (instanceId === '') return 0;
   const killed = new Set<number>();
   let emptyRounds = 0;
   for (let round = 0; round < sweepRoundsMax && emptyRounds < emptyRoundsNeeded; round += 1) {
-    const found = processesWithMarker(instanceId);
+    const found = processesWithMarker(instanceId, alsoWith);
     emptyRounds = found.length === 0 ? emptyRounds + 1 : 0;
     for (const pid of found) if (killProcess(pid)) killed.add(pid);
   }
   return killed.size;
 }
 
-/** The processes that carry the marker of an instance, ourselves excepted. */
-export function processesWithMarker(instanceId: string): readonly number[] {
-  const marker = `${instanceMarkerName}=${instanceId}`;
-  if (process.platform === 'linux') return linuxProcessesWith(marker);
+/** The processes that carry the marker of an instance and these `NAME=value` entries, ourselves excepted. */
+export function processesWithMarker(instanceId: string, alsoWith: readonly string[] = []): readonly number[] {
+  const markers = [`${instanceMarkerName}=${instanceId}`, ...alsoWith];
+  if (process.platform === 'linux') return linuxProcessesWith(markers);
   if (process.platform === 'win32') return [];
-  return psProcessesWith(marker);
+  return psProcessesWith(markers);
 }
 
 function killProcess(pid: number): boolean {
@@ -81,25 +82,27 @@ function windowsStartTime(pid: number): string | null {
   }
 }
 
-function linuxProcessesWith(marker: string): readonly number[] {
+function linuxProcessesWith(markers: readonly string[]): readonly number[] {
   const found: number[] = [];
   for (const name of readdirSync('/proc')) {
     const pid = Number(name);
     if (!Number.isSafeInteger(pid) || pid === process.pid) continue;
     // A zombie's environment reads as empty, so only the living are found.
-    const environment = readProcFile(`/proc/${name}/environ`);
-    if (environment?.split('\0').includes(marker)) found.push(pid);
+    const environment = readProcFile(`/proc/${name}/environ`)?.split('\0');
+    if (environment !== undefined && markers.every((marker) => environment.includes(marker))) found.push(pid);
   }
   return found;
 }
 
 /** macOS and the BSDs: `ps -E` appends the environment to the command, of our own processes only. */
-function psProcessesWith(marker: string): readonly number[] {
+function psProcessesWith(markers: readonly string[]): readonly number[] {
   const output = readCommandOutput(['ps', '-axww', '-E', '-o', 'pid=,command=']) ?? '';
   const found: number[] = [];
   for (const line of output.split('\n')) {
     const pid = Number.parseInt(line, 10);
-    if (Number.isSafeInteger(pid) && pid !== process.pid && line.split(' ').includes(marker)) found.push(pid);
+    const words = line.split(' ');
+    const hasAll = markers.every((marker) => words.includes(marker));
+    if (Number.isSafeInteger(pid) && pid !== process.pid && hasAll) found.push(pid);
   }
   return found;
 }
