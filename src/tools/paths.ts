@@ -44,7 +44,7 @@ export function resolvePath(name: string, workspace: string, policy: PathPolicy)
   }
 }
 
-export function isInside(path: string, base: string): boolean {
+function isInside(path: string, base: string): boolean {
   const way = relative(base, path);
   return way === '' || (way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way));
 }

@@ -13,11 +13,10 @@ import pipInstallText from './pip-install-package.txt' with { type: 'text' };
 import { type PythonEnvironment, pipInstall, preparePython } from './python-environment.ts';
 import importsScript from './python-imports.py.txt' with { type: 'text' };
 import runnerScript from './python-runner.py.txt' with { type: 'text' };
-import { runProcess } from './run-process.ts';
+import { outcomeOf, runProcess } from './run-process.ts';
 import runPythonCodeText from './run-python-code.txt' with { type: 'text' };
 import runPythonFileText from './run-python-file.txt' with { type: 'text' };
 import saveToFileAndRunText from './save-to-file-and-run.txt' with { type: 'text' };
-import { outcomeOf } from './shell.ts';
 import { type Tool, type ToolOutcome, type ToolRun, defineTool, failure } from './tool.ts';
 
 const pythonEntries = {

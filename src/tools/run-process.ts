@@ -1,9 +1,10 @@
 // Runs one child process for a tool: output in arrival order and bounded, stopped with its whole group, never hanging on a pipe.
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
+import { sweepByMarker } from '../lib/process-tree.ts';
 import { type ChildHandle, StartError, exitCodeOf } from '../lib/spawn.ts';
 import { createOutputBuffer } from '../lib/text.ts';
-import type { ToolRun } from './tool.ts';
+import type { ToolOutcome, ToolRun } from './tool.ts';
 
 export interface ProcessRequest {
   readonly command: readonly string[];
@@ -21,7 +22,7 @@ export interface ProcessEnd {
   readonly output: string;
   /** Set when the output was cut. */
   readonly originalBytes: number | undefined;
-  /** It left processes behind, which were ended or no longer listened to. */
+  /** It left processes behind, which were ended. */
   readonly hadLeftovers: boolean;
 }
 
@@ -33,6 +34,8 @@ export type ProcessOutcome =
 const stopGraceMs = 2_000;
 /** For output that is still in the pipes when the process is gone. Only a process in a session of its own keeps them open. */
 const pipeDrainMs = 200;
+/** Tells a tool that declares itself idempotent which call it serves, and us which processes are of this call. */
+const callMarkerName = 'KUBIYA_CALL_ID';
 /** Room for what the tools write around the output: the exit code and the notice about what was left out. */
 const wordsBytes = 512;
 
@@ -42,7 +45,7 @@ export async function runProcess(request: ProcessRequest, run: ToolRun): Promise
     child = await run.spawner.start({
       command: process.platform === 'win32' ? request.command : throughShell(request),
       cwd: request.cwd,
-      environment: { ...run.environment, ...request.environment, KUBIYA_CALL_ID: run.callId },
+      environment: { ...run.environment, ...request.environment, [callMarkerName]: run.callId },
       stdin: 'ignore',
       stdout: 'pipe',
       stderr: 'pipe',
@@ -61,6 +64,8 @@ export async function runProcess(request: ProcessRequest, run: ToolRun): Promise
   const exit = await child.exited;
   run.signal.removeEventListener('abort', stop);
   const isDrained = await within(ended, pipeDrainMs);
+  // A process in a session of its own is not in the group; it is looked for only when there is a reason.
+  const strayCount = isDrained && !run.signal.aborted ? 0 : sweepByMarker(run.spawner.instanceId, [callMarkerOf(run)]);
   for (const pipe of pipes) pipe.destroy();
   return {
     ok: true,
@@ -68,9 +73,25 @@ export async function runProcess(request: ProcessRequest, run: ToolRun): Promise
       exitCode: exitCodeOf(exit),
       output: buffer.text(),
       originalBytes: buffer.isTruncated ? buffer.bytesTotal : undefined,
-      hadLeftovers: exit.hadLeftovers === true || !isDrained,
+      hadLeftovers: exit.hadLeftovers === true || strayCount > 0,
     },
   };
+}
+
+/** What a model reads of a finished process: its output, then how it ended. */
+export function outcomeOf(end: ProcessEnd, tail?: number): ToolOutcome {
+  const notes = [`exit code ${end.exitCode}`];
+  if (end.hadLeftovers) notes.push('processes left in the background were ended');
+  const text = end.output.replace(/\n$/, '');
+  const lines = tail === undefined ? text : text.split('\n').slice(-tail).join('\n');
+  const output = `${lines}${lines === '' ? '' : '\n'}[${notes.join('; ')}]`;
+  const size = { originalBytes: end.originalBytes };
+  if (end.exitCode === 0) return { status: 'success', output, ...size };
+  return { status: 'failed', output, error: `The command ended with exit code ${end.exitCode}`, ...size };
+}
+
+function callMarkerOf(run: ToolRun): string {
+  return `${callMarkerName}=${run.callId}`;
 }
 
 /** One pipe for both outputs, so that their lines keep their order; the limit is set where it cannot touch us. */

@@ -13,7 +13,7 @@ import {
 } from './configuration.ts';
 import { type CommandPolicy, defaultBlockedCommands, judgeArguments, judgeScript, readOnlyCommands } from './policy.ts';
 import description from './run-shell-command.txt' with { type: 'text' };
-import { type ProcessEnd, runProcess } from './run-process.ts';
+import { outcomeOf, runProcess } from './run-process.ts';
 import { type ToolOutcome, type ToolRun, defineTool, failure } from './tool.ts';
 
 const variants = ['safe_commands', 'full_access', 'read_only'] as const;
@@ -103,16 +103,4 @@ function commandOf(given: v.InferOutput<typeof input>): readonly string[] | null
   if (command === undefined || command.trim() === '') return null;
   if (process.platform === 'win32') return ['cmd.exe', '/d', '/s', '/c', command];
   return [['/bin/bash', '/usr/bin/bash'].find((path) => existsSync(path)) ?? '/bin/sh', '-c', command];
-}
-
-/** What a model reads of a finished process: its output, then how it ended. */
-export function outcomeOf(end: ProcessEnd, tail?: number): ToolOutcome {
-  const notes = [`exit code ${end.exitCode}`];
-  if (end.hadLeftovers) notes.push('processes left in the background were ended');
-  const text = end.output.replace(/\n$/, '');
-  const lines = tail === undefined ? text : text.split('\n').slice(-tail).join('\n');
-  const output = `${lines}${lines === '' ? '' : '\n'}[${notes.join('; ')}]`;
-  const size = { originalBytes: end.originalBytes };
-  if (end.exitCode === 0) return { status: 'success', output, ...size };
-  return { status: 'failed', output, error: `The command ended with exit code ${end.exitCode}`, ...size };
 }

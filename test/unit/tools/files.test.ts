@@ -88,6 +88,46 @@ describe('saving and reading', () => {
   });
 });
 
+describe.if(process.platform === 'linux')('a disk that is', () => {
+  const fixture = `"${process.execPath}" "${join(import.meta.dir, 'hostile-disk.fixture.ts')}"`;
+
+  async function saveOn(directory: string, prepare: string, size: number, namespace: string[]): Promise<unknown> {
+    const script = `${prepare} && exec ${fixture} "$1" ${size}`;
+    const child = Bun.spawn(['unshare', ...namespace, 'sh', '-ec', script, 'sh', directory], { stderr: 'pipe' });
+    const [output, errors] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+    if (output === '') throw new Error(`the namespace was refused: ${errors}`);
+    return JSON.parse(output);
+  }
+
+  const root = ['--user', '--map-root-user', '--mount'];
+
+  test('full', async () => {
+    await using bench = createBench();
+    const mount = 'mount -t tmpfs -o size=64k none "$1"';
+    const words = 'The disk is full, so file was not written; free space or write somewhere else';
+    expect(await saveOn(bench.workspace, mount, 1_000_000, root)).toEqual({ output: words, left: [] });
+    expect(await saveOn(bench.workspace, mount, 1_000, root)).toEqual({
+      output: 'Saved 1000 bytes to file',
+      left: ['file'],
+    });
+  });
+
+  test('read-only', async () => {
+    await using bench = createBench();
+    const mount = 'mount -t tmpfs -o ro none "$1"';
+    const words = 'file is on a read-only file system; write somewhere else';
+    expect(await saveOn(bench.workspace, mount, 10, root)).toEqual({ output: words, left: [] });
+  });
+
+  test('not ours', async () => {
+    await using bench = createBench();
+    chmodSync(bench.workspace, 0o555);
+    const nobody = ['--user', '--map-user=1000'];
+    expect(await saveOn(bench.workspace, 'true', 10, nobody)).toEqual({ output: 'No permission for file', left: [] });
+    chmodSync(bench.workspace, 0o755);
+  });
+});
+
 describe('base directories', () => {
   async function outsideOf(bench: Bench): Promise<string> {
     const outside = join(bench.workspace, '..', 'outside');

@@ -140,6 +140,7 @@ const hidden = [
   'ls )',
   'cat <<EOF\nno end',
   'RM x',
+  'ls &> log rm x',
 ];
 
 describe('a block-list', () => {
