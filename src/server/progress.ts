@@ -25,7 +25,9 @@ export function advance(
   const result = store.transaction(() => {
     const before = store.executions.find(id);
     if (before === null || !before.isOpen) return { before, after: before };
-    const after = store.executions.change(before, { ...timesOf(deps, before, change.status), ...change });
+    const times = timesOf(deps, before, change.status);
+    const { startedAt = times.startedAt, completedAt = times.completedAt } = change;
+    const after = store.executions.change(before, { ...change, startedAt, completedAt });
     store.events.append(before.number, progressEvents(deps, before, after, source));
     return { before, after };
   });

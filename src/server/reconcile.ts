@@ -38,12 +38,13 @@ export function createReconciler(deps: ServerDeps): Reconciler {
   let isTemporalAway = false;
 
   const schedule = (): void => {
-    if (isStopped || timer !== undefined) return;
+    // A round that is under way looks at its end whether another is needed.
+    if (isStopped || timer !== undefined || round !== undefined) return;
     timer = setTimeout(() => {
       timer = undefined;
-      round = runRound().finally(() => {
+      round = runRound().then(() => {
         round = undefined;
-        if (isAnythingOpen(deps)) schedule();
+        if (!isStopped && isAnythingOpen(deps)) schedule();
       });
     }, roundIntervalMs);
   };
