@@ -129,6 +129,8 @@ export async function startGuardian(options: GuardianOptions): Promise<Guardian>
     onEnd: () => undefined,
   });
   let child: ChildHandle;
+  // A message leaves with this turn of the event loop, not before: a kill -9 within the turn that starts a child loses its
+  // group. The child's marker covers that, except for a child that cleaned its environment; the record on disk covers both.
   const tell = (message: string): void => void child.stdin?.write(`${message}\n`);
   const start = async (): Promise<void> => {
     child = await spawner.start({
