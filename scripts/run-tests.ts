@@ -1,10 +1,10 @@
 // Runs the test files, each in a process of its own: `bun run test [PATH …] [--everything]`; the last line is `N passed, N failed`.
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createId } from '../src/lib/ids.ts';
 import { killGroup } from '../src/lib/kill-group.ts';
-import { sweepByMarker } from '../src/lib/process-tree.ts';
+import { processesWithMarker, sweepByMarker } from '../src/lib/process-tree.ts';
 import { hostTarget } from './targets.ts';
 import { generate, root } from './generate.ts';
 import { compressionLevels } from './temporal-server.ts';
@@ -32,6 +32,9 @@ const limits: readonly { readonly folder: string; readonly fileMs: number; reado
 
 /** Unit tests share nothing; everything else may start servers and is alone, so that a timing means something. */
 const unitFilesAtOnce = 2;
+
+/** What a test started is gone this long after it at the latest: the promise that the product makes for kill -9. */
+const leftoverGraceMs = 2_000;
 
 /** Tests that may be skipped, `file > name` → reason; any other skipped test counts as failed. */
 const allowedSkips: Readonly<Record<string, string>> = {};
@@ -104,41 +107,36 @@ function nextUnit(queue: string[]): string | undefined {
 
 async function runFile(file: string, home: string, groups: Set<number>): Promise<Outcome> {
   const limit = limits.find(({ folder }) => file.startsWith(folder)) ?? { fileMs: 60_000, testMs: 20_000 };
-  const report = join(home, `${file.replaceAll('/', '-')}.xml`);
+  const ownHome = join(home, file.replaceAll('/', '-'));
+  mkdirSync(ownHome);
+  const report = `${ownHome}.xml`;
   const marker = `test-run-${createId()}`;
   const inherited = Object.entries(process.env).filter(([name]) => environmentNames.test(name));
-  const child = Bun.spawn(
-    [
-      process.execPath,
-      'test',
-      `./${file}`,
-      `--timeout=${limit.testMs}`,
-      '--reporter=junit',
-      `--reporter-outfile=${report}`,
-    ],
-    {
-      cwd: root,
-      env: { ...Object.fromEntries(inherited), HOME: home, KUBIYA_INSTANCE: marker },
-      stdin: 'ignore',
-      stdout: 'pipe',
-      stderr: 'pipe',
-      detached: true,
-    },
-  );
+  // A file, not a pipe: whatever a test leaves running cannot keep us waiting for its end.
+  const log = `${ownHome}.log`;
+  const descriptor = openSync(log, 'w');
+  const reporter = ['--reporter=junit', `--reporter-outfile=${report}`];
+  const child = Bun.spawn([process.execPath, 'test', `./${file}`, `--timeout=${limit.testMs}`, ...reporter], {
+    cwd: root,
+    env: { ...Object.fromEntries(inherited), HOME: ownHome, KUBIYA_INSTANCE: marker },
+    stdio: ['ignore', descriptor, descriptor],
+    detached: true,
+  });
+  closeSync(descriptor);
   groups.add(child.pid);
   let isOverdue = false;
   const timer = setTimeout(() => {
     isOverdue = true;
     killGroup(child.pid, 'SIGKILL');
   }, limit.fileMs);
-  const output = Promise.all([child.stdout.text(), child.stderr.text()]);
   const code = await child.exited;
   clearTimeout(timer);
-  // What a test leaves running holds its pipes open: it goes first, and counts as a failure.
+  for (let waitedMs = 0; waitedMs < leftoverGraceMs && processesWithMarker(marker).length > 0; waitedMs += 100)
+    await Bun.sleep(100);
   const hasLeftover = sweepByMarker(marker) > 0;
   killGroup(child.pid, 'SIGKILL');
   groups.delete(child.pid);
-  console.log((await output).join('').trimEnd());
+  console.log(readFileSync(log, 'utf8').trimEnd());
   const outcome = readReport(file, report);
   const failures = [...outcome.failures];
   if (isOverdue) failures.push(`${file}: not done after ${limit.fileMs / 1000} s`);
