@@ -26,7 +26,9 @@ export function compact(transcript: readonly ModelMessage[], level: number): rea
   return transcript.map((message, index) => {
     if (message.role !== 'tool') return message;
     const charactersMax = index < firstRecent ? oldOutputCharactersMax : level > 1 ? newOutputCharactersMax : Infinity;
-    return message.content.length <= charactersMax ? message : { ...message, content: cut(message.content, charactersMax) };
+    return message.content.length <= charactersMax
+      ? message
+      : { ...message, content: cut(message.content, charactersMax) };
   });
 }
 

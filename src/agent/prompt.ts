@@ -11,8 +11,11 @@ export interface PromptParts {
 
 export function systemPromptOf(parts: PromptParts): string {
   const own = parts.agentPrompt?.trim() ?? '';
-  const sections = [own === '' ? `You are ${parts.agentName}, an agent that completes tasks on behalf of a user.` : own];
-  if (parts.executionPrompt !== undefined && parts.executionPrompt.trim() !== '') sections.push(parts.executionPrompt.trim());
+  const sections = [
+    own === '' ? `You are ${parts.agentName}, an agent that completes tasks on behalf of a user.` : own,
+  ];
+  if (parts.executionPrompt !== undefined && parts.executionPrompt.trim() !== '')
+    sections.push(parts.executionPrompt.trim());
   if (parts.hasTools) sections.push(toolRules(parts.workingDirectory));
   return sections.join('\n\n');
 }

@@ -65,7 +65,11 @@ export function modelCallId(state: AgentState): string {
 export function beginTurn(state: AgentState, limits: AgentLimits): AgentState {
   const queued = state.inbox.map((message): ModelMessage => ({ role: 'user', content: message.content }));
   let transcript: readonly ModelMessage[] = [...state.transcript, ...queued];
-  for (let level = 1; level <= compactionLevelsMax && transcriptBytes(transcript) > limits.transcriptBytesMax; level++) {
+  for (
+    let level = 1;
+    level <= compactionLevelsMax && transcriptBytes(transcript) > limits.transcriptBytesMax;
+    level++
+  ) {
     transcript = compact(transcript, level);
   }
   return { ...state, transcript, inbox: [], turn: state.turn + 1 };
@@ -126,7 +130,11 @@ export function applyMessage(state: AgentState, message: QueuedMessage): AgentSt
 
 export const applyPause = (state: AgentState): AgentState => ({ ...state, isPaused: true });
 export const applyResume = (state: AgentState): AgentState => ({ ...state, isPaused: false });
-export const applyMarkAsDone = (state: AgentState): AgentState => ({ ...state, isDoneRequested: true, isPaused: false });
+export const applyMarkAsDone = (state: AgentState): AgentState => ({
+  ...state,
+  isDoneRequested: true,
+  isPaused: false,
+});
 
 /** Ends the execution: calls without a result get one, so that the transcript stays valid for every provider. */
 export function applyCancel(state: AgentState): AgentState {
@@ -135,15 +143,25 @@ export function applyCancel(state: AgentState): AgentState {
 }
 
 /** Ends the execution for a reason outside the agent: no disk, a worker that cannot run it. */
-export function applyFailure(state: AgentState, error: string, errorType: FailureType): AgentState {
-  return fail(closeOpenCalls(state, 'Not run: the execution ended'), error, errorType);
+export function applyFailure(
+  state: AgentState,
+  failure: { readonly message: string; readonly errorType: FailureType; readonly hint?: string },
+): AgentState {
+  const { message: error, errorType, hint } = failure;
+  const closed = closeOpenCalls(state, 'Not run: the execution ended');
+  const response = lastAnswer(closed);
+  return {
+    ...closed,
+    outcome: { status: 'failed', response, error, errorType, ...(hint === undefined ? {} : { hint }) },
+  };
 }
 
 function applyModelFailure(state: AgentState, kind: ModelFailureKind, message: string): AgentState {
   if (kind === 'context_overflow' && state.compactionLevel < compactionLevelsMax) {
     const compactionLevel = state.compactionLevel + 1;
     const transcript = compact(state.transcript, compactionLevel);
-    if (transcriptBytes(transcript) < transcriptBytes(state.transcript)) return { ...state, transcript, compactionLevel };
+    if (transcriptBytes(transcript) < transcriptBytes(state.transcript))
+      return { ...state, transcript, compactionLevel };
   }
   return fail(state, message, failureType(kind));
 }

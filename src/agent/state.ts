@@ -69,7 +69,14 @@ export type FailureType =
 
 export type Outcome =
   | { readonly status: 'completed'; readonly response: string }
-  | { readonly status: 'failed'; readonly response: string; readonly error: string; readonly errorType: FailureType }
+  | {
+      readonly status: 'failed';
+      readonly response: string;
+      readonly error: string;
+      readonly errorType: FailureType;
+      /** What to do about it, naming a command. */
+      readonly hint?: string;
+    }
   | { readonly status: 'cancelled'; readonly response: string };
 
 export interface AgentState {

@@ -191,11 +191,18 @@ class Lane {
         if (this.stopping.aborted) return false;
         if (error instanceof KubiyaError && !error.isRetryable && error.kind !== 'network') {
           this.counters.refused += batch.length;
-          this.options.log.warn('The control plane refused a report', { execution: this.executionId, count: batch.length, reason: error.message });
+          this.options.log.warn('The control plane refused a report', {
+            execution: this.executionId,
+            count: batch.length,
+            reason: error.message,
+          });
           return true;
         }
         this.counters.failedAttempts++;
-        this.options.log.debug('A report did not arrive, trying again', { execution: this.executionId, reason: messageOf(error) });
+        this.options.log.debug('A report did not arrive, trying again', {
+          execution: this.executionId,
+          reason: messageOf(error),
+        });
         await sleep(backoffDelayMs(attempt, backoff), this.stopping).catch(() => undefined);
       }
     }

@@ -83,7 +83,11 @@ async function start(config: Config, options: EphemeralOptions, parts: Parts): P
   sweepLeftovers(config.paths.workersDirectory);
   const connection = await connect(config, options, parts);
   signal.throwIfAborted();
-  const client = createControlPlaneClient({ url: connection.url, token: connection.token, log: scope.log.child('controlplane') });
+  const client = createControlPlaneClient({
+    url: connection.url,
+    token: connection.token,
+    log: scope.log.child('controlplane'),
+  });
   const queue = await createQueue(config, client, name);
   teardown.add('queue', 10_000, () => deleteQueue(client, queue.id));
   const running = await startSessionWorker(
@@ -133,7 +137,9 @@ async function connect(config: Config, options: EphemeralOptions, parts: Parts):
 
 async function createQueue(config: Config, client: ControlPlaneClient, name: string): Promise<Queue> {
   const environments = await client.listEnvironments();
-  const environment = environments.find((one) => one.name === config.environmentName || one.id === config.environmentName) ?? environments[0];
+  const environment =
+    environments.find((one) => one.name === config.environmentName || one.id === config.environmentName) ??
+    environments[0];
   if (environment === undefined) {
     throw new KubiyaError('the control plane has no environment for a temporary queue', {
       kind: 'api_refused',

@@ -32,7 +32,12 @@ const devServerStopMs = 12_000;
 const controlPlaneStopMs = 5_000;
 
 /** Throw-away: everything in memory, random ports, a token nobody else sees. Steps to undo it go into `teardown`. */
-export async function startPrivateControlPlane(config: Config, scope: InstanceScope, directory: string, teardown: Teardown): Promise<LocalControlPlane> {
+export async function startPrivateControlPlane(
+  config: Config,
+  scope: InstanceScope,
+  directory: string,
+  teardown: Teardown,
+): Promise<LocalControlPlane> {
   const token = newToken();
   scope.redactor.register(token);
   const devServer = await launchDevServer(config, scope, { directory, port: 0, databaseFile: undefined }, teardown);
@@ -54,7 +59,11 @@ export async function startPrivateControlPlane(config: Config, scope: InstanceSc
 }
 
 /** The one of this data directory, held by a lock. Undefined when another process holds it. */
-export async function startPersistentControlPlane(config: Config, scope: InstanceScope, teardown: Teardown): Promise<LocalControlPlane | undefined> {
+export async function startPersistentControlPlane(
+  config: Config,
+  scope: InstanceScope,
+  teardown: Teardown,
+): Promise<LocalControlPlane | undefined> {
   const { server, paths } = config;
   ensureDirectory(server.dataDirectory);
   const lock = lockDataDirectory(server.dataDirectory, scope.instanceId);
@@ -62,17 +71,36 @@ export async function startPersistentControlPlane(config: Config, scope: Instanc
   teardown.add('lock of the data directory', 1_000, () => lock.release());
   const token = server.token?.reveal() ?? keptSecret(paths.localTokenFile, newToken);
   scope.redactor.register(token);
-  const signingKey = Buffer.from(keptSecret(paths.localSigningKeyFile, () => randomBytes(signingKeyBytes).toString('base64')), 'base64');
+  const signingKey = Buffer.from(
+    keptSecret(paths.localSigningKeyFile, () => randomBytes(signingKeyBytes).toString('base64')),
+    'base64',
+  );
   const host = server.host;
   const external = server.temporal;
   const devServer =
     external === undefined
-      ? await launchDevServer(config, scope, { directory: server.dataDirectory, port: defaultTemporalPort, databaseFile: join(server.dataDirectory, 'temporal.db'), host }, teardown)
+      ? await launchDevServer(
+          config,
+          scope,
+          {
+            directory: server.dataDirectory,
+            port: defaultTemporalPort,
+            databaseFile: join(server.dataDirectory, 'temporal.db'),
+            host,
+          },
+          teardown,
+        )
       : undefined;
   const temporal: TemporalTarget =
     external === undefined
       ? { address: devServer?.address ?? '', namespace: defaultNamespace, isLocal: true }
-      : { address: external.address, namespace: external.namespace, apiKey: external.apiKey?.reveal(), tls: external.isTls, isLocal: false };
+      : {
+          address: external.address,
+          namespace: external.namespace,
+          apiKey: external.apiKey?.reveal(),
+          tls: external.isTls,
+          isLocal: false,
+        };
   const controlPlane = await startControlPlane({
     host,
     port: server.port,
@@ -82,14 +110,23 @@ export async function startPersistentControlPlane(config: Config, scope: Instanc
     databasePath: join(server.dataDirectory, 'control-plane.db'),
     temporal,
     advertisedHost: server.advertise,
-    advertisedTemporalAddress: server.advertise === undefined || external !== undefined ? undefined : `${server.advertise}:${portOf(temporal.address)}`,
+    advertisedTemporalAddress:
+      server.advertise === undefined || external !== undefined
+        ? undefined
+        : `${server.advertise}:${portOf(temporal.address)}`,
     log: scope.log.child('server'),
     version,
     clock: systemClock,
   });
   teardown.add('control plane', controlPlaneStopMs, () => controlPlane.stop());
   const localUrl = `http://127.0.0.1:${controlPlane.port}`;
-  announce(paths.localServerRecordFile, { url: localUrl, pid: process.pid, instance_id: scope.instanceId, started_at: new Date().toISOString(), version });
+  announce(paths.localServerRecordFile, {
+    url: localUrl,
+    pid: process.pid,
+    instance_id: scope.instanceId,
+    started_at: new Date().toISOString(),
+    version,
+  });
   if (server.token !== undefined) writeFileAtomic(paths.localTokenFile, `${token}\n`);
   teardown.add('record of the server', 1_000, () => rmSync(paths.localServerRecordFile, { force: true }));
   return handleOf(controlPlane, token, temporal.address, devServer);
@@ -105,7 +142,12 @@ interface DevServerPlace {
   readonly host?: string;
 }
 
-async function launchDevServer(config: Config, scope: InstanceScope, place: DevServerPlace, teardown: Teardown): Promise<DevServer> {
+async function launchDevServer(
+  config: Config,
+  scope: InstanceScope,
+  place: DevServerPlace,
+  teardown: Teardown,
+): Promise<DevServer> {
   const executable = await ensureDevServer(config.paths.cacheDirectory, { searchPath: scope.environment['PATH'] });
   const devServer = await startDevServer({
     executable,
@@ -122,7 +164,12 @@ async function launchDevServer(config: Config, scope: InstanceScope, place: DevS
   return devServer;
 }
 
-function handleOf(controlPlane: ControlPlane, token: string, temporalAddress: string, devServer: DevServer | undefined): LocalControlPlane {
+function handleOf(
+  controlPlane: ControlPlane,
+  token: string,
+  temporalAddress: string,
+  devServer: DevServer | undefined,
+): LocalControlPlane {
   const failed = new Promise<string>((resolve) => {
     void devServer?.exited.then(({ reason }) => reason !== null && resolve(reason));
   });

@@ -18,10 +18,16 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export async function resolveQueue(client: QueueClient, query: QueueQuery, signal: AbortSignal): Promise<Queue> {
   if (uuid.test(query.queue)) return client.getQueue(query.queue, { signal });
-  const [queues, environments] = await Promise.all([client.listQueues({ signal }), client.listEnvironments({ signal })]);
-  const environment = environments.find(({ name, id }) => name === query.environmentName || id === query.environmentName);
+  const [queues, environments] = await Promise.all([
+    client.listQueues({ signal }),
+    client.listEnvironments({ signal }),
+  ]);
+  const environment = environments.find(
+    ({ name, id }) => name === query.environmentName || id === query.environmentName,
+  );
   const named = queues.filter((queue) => queue.name === query.queue);
-  const found = named.find((queue) => queue.environment_id === environment?.id) ?? (named.length === 1 ? named[0] : undefined);
+  const found =
+    named.find((queue) => queue.environment_id === environment?.id) ?? (named.length === 1 ? named[0] : undefined);
   if (found !== undefined) return found;
   if (named.length > 1) throw ambiguous(query, named.length);
   if (!query.mayCreate || environment === undefined) throw unknown(query, queues);
@@ -29,11 +35,14 @@ export async function resolveQueue(client: QueueClient, query: QueueQuery, signa
 }
 
 function ambiguous(query: QueueQuery, count: number): KubiyaError {
-  return new KubiyaError(`${count} queues are named ${query.queue}, none of them in the environment ${query.environmentName}`, {
-    kind: 'usage',
-    code: 'queue_ambiguous',
-    hint: 'give the id of the queue, or set ENVIRONMENT_NAME; `kubiya queue list` prints them',
-  });
+  return new KubiyaError(
+    `${count} queues are named ${query.queue}, none of them in the environment ${query.environmentName}`,
+    {
+      kind: 'usage',
+      code: 'queue_ambiguous',
+      hint: 'give the id of the queue, or set ENVIRONMENT_NAME; `kubiya queue list` prints them',
+    },
+  );
 }
 
 function unknown(query: QueueQuery, queues: readonly Queue[]): KubiyaError {

@@ -39,7 +39,11 @@ export async function runServerProcess(config: Config, io: ProcessIo): Promise<n
   try {
     const controlPlane = await startPersistentControlPlane(config, scope, teardown);
     if (controlPlane === undefined) throw alreadyRunning(await findLocalServer(config.paths));
-    scope.log.info('Ready', { url: controlPlane.url, temporal: controlPlane.temporalAddress, token_file: config.paths.localTokenFile });
+    scope.log.info('Ready', {
+      url: controlPlane.url,
+      temporal: controlPlane.temporalAddress,
+      token_file: config.paths.localTokenFile,
+    });
     const stopped = new Promise<number>((resolve) => {
       signals.onSignal((count, name) => {
         if (count === 1) scope.log.info(`${name}: stopping; a second signal leaves at once`);
@@ -73,19 +77,24 @@ export async function startServerInBackground(config: Config, argv: readonly str
     // It is ourselves again: it gets all that we were given, not what a tool may see.
     environment: definedOnly(config.childEnvironmentBase.reveal()),
   });
-  let exit: { code: number | null } | undefined;
-  void child.exited.then((ended) => (exit = ended));
-  for (let waitedMs = 0; waitedMs < backgroundReadyMs && exit === undefined; waitedMs += pollMs) {
-    const server = await findLocalServer(config.paths);
-    if (server !== undefined && server.record.pid === child.pid) return server;
-    await systemClock.sleep(pollMs);
-  }
+  const ended = child.exited.then(({ code }) => `the server ended with exit code ${code ?? 'unknown'}`);
+  const outcome = await Promise.race([ended, readyServer(config, child.pid)]);
+  if (typeof outcome === 'object') return outcome;
   await child.stop({ graceMs: stopLimitMs });
-  throw new KubiyaError(exit === undefined ? 'the server did not become ready in time' : `the server ended with exit code ${exit.code ?? 'unknown'}`, {
+  throw new KubiyaError(outcome ?? 'the server did not become ready in time', {
     kind: 'configuration',
     code: 'server_not_ready',
     hint: `see ${logFileOf(config)}, or start it in the foreground with \`kubiya server start\``,
   });
+}
+
+async function readyServer(config: Config, pid: number): Promise<LocalServer | undefined> {
+  for (let waitedMs = 0; waitedMs < backgroundReadyMs; waitedMs += pollMs) {
+    const server = await findLocalServer(config.paths);
+    if (server?.record.pid === pid) return server;
+    await systemClock.sleep(pollMs);
+  }
+  return undefined;
 }
 
 /** Undefined when none runs. */
@@ -114,7 +123,9 @@ export async function stopServer(config: Config): Promise<boolean> {
 }
 
 function definedOnly(environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(environment).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+  return Object.fromEntries(
+    Object.entries(environment).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
 }
 
 function alreadyRunning(server: LocalServer | undefined): KubiyaError {

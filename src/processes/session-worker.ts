@@ -48,7 +48,9 @@ export interface SessionWorker {
   readonly counters: Readonly<WorkerCounters>;
 }
 
-export type TemporalEngine = Pick<typeof import('../worker/run.ts'), 'startWorker'>;
+export interface TemporalEngine {
+  readonly startWorker: (session: Session, deps: WorkerDeps) => Promise<RunningWorker>;
+}
 
 /** Registration is tried again for as long as a server may be restarting; a worker that cannot register is of no use. */
 const registrationAttemptsMax = 8;
@@ -71,14 +73,22 @@ export async function loadTemporalWorker(config: Config): Promise<TemporalEngine
 export async function startSessionWorker(options: SessionWorkerOptions, teardown: Teardown): Promise<SessionWorker> {
   const { config, scope, client, place } = options;
   const log = scope.log.child('worker');
-  const systemInfo = createSystemInfoCollector({ version, workingDirectory: place.directory, dataDirectory: place.directory });
+  const systemInfo = createSystemInfoCollector({
+    version,
+    workingDirectory: place.directory,
+    dataDirectory: place.directory,
+  });
   const registration = await register(options, systemInfo);
   const session = sessionOf(options, registration);
   if (session.temporal.apiKey !== undefined) scope.redactor.register(session.temporal.apiKey);
   if (registration.workflow_signing_key) scope.redactor.register(registration.workflow_signing_key);
   let end: { reason: 'shutdown' | 'error'; message?: string } = { reason: 'shutdown' };
   teardown.add('disconnect', 6_000, () =>
-    client.disconnectWorker(session.workerId, { reason: end.reason, exit_code: end.reason === 'error' ? 1 : 0, error_message: end.message ?? null }),
+    client.disconnectWorker(session.workerId, {
+      reason: end.reason,
+      exit_code: end.reason === 'error' ? 1 : 0,
+      error_message: end.message ?? null,
+    }),
   );
 
   const journal = await createJournal(place.journalDirectory, Date.now());
@@ -89,7 +99,9 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
     log: scope.log.child('events'),
   });
   const counters: WorkerCounters = { executionsCompleted: 0, executionsFailed: 0, modelCalls: 0, toolCalls: 0 };
-  const calls = createCallRegistry(journal, (error) => log.error('The journal could not be written', { reason: messageOf(error) }));
+  const calls = createCallRegistry(journal, (error) =>
+    log.error('The journal could not be written', { reason: messageOf(error) }),
+  );
   const credentials = credentialsOf(config, registration);
   const deps: WorkerDeps = {
     controlPlane: client,
@@ -172,12 +184,15 @@ function caOf(config: Config): Pick<TemporalAddress, 'caCertificate'> {
   try {
     return { caCertificate: readFileSync(caFile) };
   } catch (error) {
-    throw new KubiyaError(`the certificate authority file ${caFile} cannot be read (${errnoOf(error) ?? 'unknown error'})`, {
-      kind: 'configuration',
-      code: 'ca_file_unreadable',
-      hint: 'correct KUBIYA_CA_FILE or SSL_CERT_FILE',
-      cause: error,
-    });
+    throw new KubiyaError(
+      `the certificate authority file ${caFile} cannot be read (${errnoOf(error) ?? 'unknown error'})`,
+      {
+        kind: 'configuration',
+        code: 'ca_file_unreadable',
+        hint: 'correct KUBIYA_CA_FILE or SSL_CERT_FILE',
+        cause: error,
+      },
+    );
   }
 }
 
@@ -187,7 +202,8 @@ export function proxyOf(config: Pick<Config, 'network'>, address: string): Pick<
   if (httpsProxy === undefined || isExcluded(address, noProxy ?? '')) return {};
   const url = new URL(httpsProxy);
   const port = url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port;
-  const user = url.username === '' ? {} : { user: decodeURIComponent(url.username), password: decodeURIComponent(url.password) };
+  const user =
+    url.username === '' ? {} : { user: decodeURIComponent(url.username), password: decodeURIComponent(url.password) };
   return { proxy: { address: `${url.hostname}:${port}`, ...user } };
 }
 
@@ -195,8 +211,15 @@ function isExcluded(address: string, noProxy: string): boolean {
   const host = address.slice(0, address.lastIndexOf(':')).toLowerCase();
   return noProxy
     .split(',')
-    .map((entry) => entry.trim().toLowerCase().replace(/^\*?\./, ''))
-    .some((entry) => entry === '*' || (entry !== '' && (host === entry || host.endsWith(`.${entry}`) || `${entry}` === address)));
+    .map((entry) =>
+      entry
+        .trim()
+        .toLowerCase()
+        .replace(/^\*?\./, ''),
+    )
+    .some(
+      (entry) => entry === '*' || (entry !== '' && (host === entry || host.endsWith(`.${entry}`) || entry === address)),
+    );
 }
 
 /** The user's own variables beat what registration hands out. */
@@ -216,10 +239,15 @@ function sinkOf(client: ControlPlaneClient, hasBatches: boolean): EventSink {
       }
       for (const event of events) await client.publishEvent(executionId, withoutId(event), call);
     },
-    updateExecution: async (executionId, update, signal) => void (await client.updateExecution(executionId, update, { signal, attemptsMax: 1 })),
+    updateExecution: async (executionId, update, signal) =>
+      void (await client.updateExecution(executionId, update, { signal, attemptsMax: 1 })),
     saveSession: async (executionId, session, signal) => {
       const answer = await client.saveSession(executionId, session, { signal, attemptsMax: 1 });
-      if (!answer.success) throw new KubiyaError('The control plane did not keep the conversation', { kind: 'api_refused', code: 'session_not_kept' });
+      if (!answer.success)
+        throw new KubiyaError('The control plane did not keep the conversation', {
+          kind: 'api_refused',
+          code: 'session_not_kept',
+        });
     },
   };
 }
@@ -248,8 +276,18 @@ function beat(
       return {
         status: 'active',
         tasks_processed: counters.executionsCompleted + counters.executionsFailed,
-        worker_metadata: { version, instance_id: session.instanceId, slots_used: used, slots_max: max, rss_bytes: process.memoryUsage.rss(), model_calls: counters.modelCalls, tool_calls: counters.toolCalls },
-        ...(isFull ? { system_info: { ...systemInfo.collect(), hostname: config.worker.hostname || systemHostname() } } : {}),
+        worker_metadata: {
+          version,
+          instance_id: session.instanceId,
+          slots_used: used,
+          slots_max: max,
+          rss_bytes: process.memoryUsage.rss(),
+          model_calls: counters.modelCalls,
+          tool_calls: counters.toolCalls,
+        },
+        ...(isFull
+          ? { system_info: { ...systemInfo.collect(), hostname: config.worker.hostname || systemHostname() } }
+          : {}),
         logs: [...options.logLines()],
       };
     },

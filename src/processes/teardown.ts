@@ -20,11 +20,15 @@ export function createTeardown(log: () => Log): Teardown {
   };
 }
 
-async function runStep(entry: { name: string; limitMs: number; step: () => Promise<void> | void }, log: Log): Promise<void> {
+async function runStep(
+  entry: { name: string; limitMs: number; step: () => Promise<void> | void },
+  log: Log,
+): Promise<void> {
   const over = new AbortController();
   try {
     const limit = sleep(entry.limitMs, over.signal).then(
-      () => log.warn('A step of the stop took too long and is left behind', { step: entry.name, limit_ms: entry.limitMs }),
+      () =>
+        log.warn('A step of the stop took too long and is left behind', { step: entry.name, limit_ms: entry.limitMs }),
       () => undefined,
     );
     await Promise.race([entry.step(), limit]);

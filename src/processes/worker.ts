@@ -36,7 +36,7 @@ export async function runWorkerProcess(config: Config, io: ProcessIo): Promise<n
   const place = workerPaths(config.paths, typedQueue);
   prepareWorkerPlace(place);
   const logLines: string[] = [];
-  let header: Record<string, unknown> = { state: 'starting' };
+  let header: LogHeader = { state: 'starting' };
   const scope = await createInstanceScope({
     config,
     component: 'kubiya',
@@ -50,9 +50,11 @@ export async function runWorkerProcess(config: Config, io: ProcessIo): Promise<n
     },
   });
   const teardown = createTeardown(() => scope.log);
+  const workerTeardown = createTeardown(() => scope.log);
   teardown.add('guardian', 2_000, () => scope.guardian.stop());
+  const forced = new AbortController();
   const starting = new AbortController();
-  signals.onSignal((count) => count >= 1 && starting.abort());
+  signals.onSignal((count) => (count >= 3 ? forced : starting).abort());
   try {
     sweepLeftovers(config.paths.workersDirectory);
     const { client, local } = await connect(config, scope, teardown);
@@ -61,37 +63,51 @@ export async function runWorkerProcess(config: Config, io: ProcessIo): Promise<n
       { queue: typedQueue, environmentName: config.environmentName, mayCreate: config.profile.kind === 'local' },
       starting.signal,
     );
-    lockQueue(config, scope, queue.id, typedQueue, teardown);
+    lockQueue(config, scope, queue.id, typedQueue, workerTeardown);
     const running = await startSessionWorker(
-      {
-        config,
-        scope,
-        client,
-        queue: { id: queue.id, name: queue.name },
-        place,
-        engine,
-        logLines: () => logLines.splice(0),
-        signal: starting.signal,
-      },
-      teardown,
+      { config, scope, client, queue, place, engine, logLines: () => logLines.splice(0), signal: starting.signal },
+      workerTeardown,
     );
-    header = { state: 'Connected to Temporal', since: new Date().toISOString(), worker: running.session.workerId };
-    record(place, scope, running, { queue: typedQueue, queueId: queue.id, url: client.url }, teardown);
-    scope.log.info('Ready', { queue: queue.name, queue_id: queue.id, worker: running.session.workerId, log: place.logFile });
-    return await serve(config, scope, running, local, signals, client);
+    const { workerId } = running.session;
+    header = { state: 'Connected to Temporal', since: new Date().toISOString(), worker: workerId };
+    record(place, scope, running, { queue: typedQueue, queueId: queue.id, url: client.url }, workerTeardown);
+    scope.log.info('Ready', { queue: queue.name, queue_id: queue.id, worker: workerId, log: place.logFile });
+    const code = await serve(config, scope, running, local, signals, forced.signal);
+    await orForced(workerTeardown.run(), forced.signal);
+    if (local !== undefined) await orForced(whileAttached(local, scope, forced.signal), forced.signal);
+    return forced.signal.aborted ? 130 : code;
   } catch (error) {
     if (starting.signal.aborted) return 130;
     throw error;
   } finally {
-    await teardown.run();
+    // Forced: the guardian, which is not dismissed, ends what still runs as soon as this process is gone.
+    if (!forced.signal.aborted) {
+      await orForced(workerTeardown.run(), forced.signal);
+      await orForced(teardown.run(), forced.signal);
+    }
     signals.dispose();
-    scope.log.info('Stopped');
+    scope.log.info(forced.signal.aborted ? 'Left at once' : 'Stopped');
     scope.log.close();
   }
 }
 
-function headerMessage(header: Record<string, unknown>): string {
-  return header['since'] === undefined ? 'The worker is starting' : `Connected to Temporal since ${String(header['since'])}`;
+/** Waits for `work` unless the third signal comes first. */
+function orForced(work: Promise<unknown>, forced: AbortSignal): Promise<unknown> {
+  const left = new Promise<void>((resolve) => {
+    if (forced.aborted) resolve();
+    forced.addEventListener('abort', () => resolve(), { once: true });
+  });
+  return Promise.race([work, left]);
+}
+
+interface LogHeader {
+  readonly state: string;
+  readonly since?: string;
+  readonly worker?: string;
+}
+
+function headerMessage({ since }: LogHeader): string {
+  return since === undefined ? 'The worker is starting' : `Connected to Temporal since ${since}`;
 }
 
 function queueMissing(): KubiyaError {
@@ -111,7 +127,8 @@ interface Connected {
 async function connect(config: Config, scope: InstanceScope, teardown: Teardown): Promise<Connected> {
   const { log } = scope;
   log.info(config.profile.reason);
-  const clientOf = (url: string, token: string | (() => string)) => createControlPlaneClient({ url, token, log: log.child('controlplane') });
+  const clientOf = (url: string, token: string | (() => string)) =>
+    createControlPlaneClient({ url, token, log: log.child('controlplane') });
   const found = await findConnection(config);
   if (found !== undefined) {
     if (typeof found.token === 'string') scope.redactor.register(found.token);
@@ -140,7 +157,13 @@ async function connect(config: Config, scope: InstanceScope, teardown: Teardown)
 const ownerStartMsMax = 30_000;
 const ownerPollMs = 200;
 
-function lockQueue(config: Config, scope: InstanceScope, queueId: string, typedQueue: string, teardown: Teardown): void {
+function lockQueue(
+  config: Config,
+  scope: InstanceScope,
+  queueId: string,
+  typedQueue: string,
+  teardown: Teardown,
+): void {
   const directory = join(config.paths.home, 'locks');
   ensureSecureDirectory(directory);
   const result = acquireLock(join(directory, `${queueId}.lock`), { instanceId: scope.instanceId });
@@ -185,60 +208,51 @@ function record(
   });
 }
 
-/** Until a signal or a fault: then down the ladder. */
+/** Until a signal or a fault: then down the ladder. Returns the exit code. */
 async function serve(
   config: Config,
   scope: InstanceScope,
   running: SessionWorker,
   local: LocalControlPlane | undefined,
   signals: StopSignals,
-  client: ControlPlaneClient,
+  forced: AbortSignal,
 ): Promise<number> {
   const { log } = scope;
   const { worker } = running;
-  const forced = new AbortController();
+  const limitMs = config.worker.drainTimeoutMs;
   const stopAsked = new Promise<'signal'>((resolve) => {
     signals.onSignal((count, name) => {
       if (count === 1) {
-        log.info(`${name}: no new work is taken, running calls get ${config.worker.drainTimeoutMs / 1000} s; a second signal cancels them`);
+        log.info(`${name}: no new work is taken, running calls get ${limitMs / 1000} s; a second signal cancels them`);
         resolve('signal');
       } else if (count === 2) {
         log.warn(`${name} again: running calls are cancelled; a third signal leaves at once`);
         worker.cancel();
-      } else {
-        forced.abort();
       }
     });
   });
-  const fault = worker.ended.then(
+  const ended = worker.ended.then(
     () => 'ended' as const,
     (error: unknown) => {
       log.error('The worker ended by a fault', { reason: messageOf(error) });
       return 'fault' as const;
     },
   );
-  const temporalLost = local?.failed.then((reason) => {
+  const lost = local?.failed.then((reason) => {
     log.error('Temporal could not be kept alive', { reason });
     return 'fault' as const;
   });
-  const cause = await Promise.race([stopAsked, fault, ...(temporalLost === undefined ? [] : [temporalLost])]);
-  const left = new Promise<'forced'>((resolve) => forced.signal.addEventListener('abort', () => resolve('forced')));
-  if (cause === 'signal') {
-    const drained = await Promise.race([worker.drain(config.worker.drainTimeoutMs), left]);
-    if (drained === 'forced') return 130;
-    log.info('Drained', { calls_finished: drained.finished, calls_stopped: drained.stopped });
-    if (local !== undefined) await Promise.race([whileAttached(local, running, scope, client), left]);
-    return 0;
-  }
-  await Promise.race([worker.drain(0), left]);
+  const cause = await Promise.race([stopAsked, ended, ...(lost === undefined ? [] : [lost])]);
+  const draining = worker.drain(cause === 'signal' ? limitMs : 0).then(({ finished, stopped }) => {
+    log.info('Drained', { calls_finished: finished, calls_stopped: stopped });
+  });
+  await orForced(draining, forced);
   return cause === 'fault' ? 1 : 0;
 }
 
 /** The owner of the local control plane stays until nobody else needs it. */
-async function whileAttached(local: LocalControlPlane, running: SessionWorker, scope: InstanceScope, client: ControlPlaneClient): Promise<void> {
-  await client.disconnectWorker(running.session.workerId, { reason: 'shutdown' }).catch(() => undefined);
-  let hasSaid = false;
-  for (;;) {
+async function whileAttached(local: LocalControlPlane, scope: InstanceScope, forced: AbortSignal): Promise<void> {
+  for (let hasSaid = false; !forced.aborted; hasSaid = true) {
     const { liveWorkers, openStreams } = local.activity();
     if (liveWorkers === 0 && openStreams === 0) return;
     if (!hasSaid) {
@@ -247,7 +261,6 @@ async function whileAttached(local: LocalControlPlane, running: SessionWorker, s
         streams: openStreams,
       });
     }
-    hasSaid = true;
     await systemClock.sleep(attachedPollMs);
   }
 }

@@ -41,7 +41,7 @@ export interface EventData {
   status: { status: string; reason?: string };
   metadata: Record<string, unknown>;
   notice: { code: string; message: string };
-  error: { error: string; error_type: string; retryable: boolean };
+  error: { error: string; error_type: string; retryable: boolean; hint?: string };
   done: { execution_id: string; status: string; response: string; error?: string; usage: Record<string, number>; duration_ms: number; cost_usd?: number };
 }
 

@@ -63,3 +63,8 @@ export interface AgentExecutionResult {
 }
 
 export { isRefused } from '../lib/payload-refusal.ts';
+
+/** Type of an ApplicationFailure that ends the execution with its message; its details are the failure type and a hint. */
+export const fatalFailureType = 'kubiya.fatal';
+/** Type of an ApplicationFailure that Temporal's retry policy may repeat. */
+export const passingFailureType = 'kubiya.passing';

@@ -56,7 +56,11 @@ export function createCallRegistry(journal: Journal, onJournalError: (error: unk
   let repaidCount = 0;
   let stopReason: StopReason | undefined;
 
-  async function perform<Result>(call: CallIdentity, operations: CallOperations<Result>, controller: AbortController): Promise<Result> {
+  async function perform<Result>(
+    call: CallIdentity,
+    operations: CallOperations<Result>,
+    controller: AbortController,
+  ): Promise<Result> {
     const execution = await journal.open(call.executionId);
     const entry = execution.entry(call.callId);
     if (entry?.finished !== undefined) {
@@ -64,14 +68,22 @@ export function createCallRegistry(journal: Journal, onJournalError: (error: unk
       if (revived !== undefined) return revived;
     }
     const isSynced = call.effect === 'side_effecting';
-    const received = { type: 'received', call: call.callId, turn: call.turn, attempt: call.attempt, at: now() } as const;
+    const received = {
+      type: 'received',
+      call: call.callId,
+      turn: call.turn,
+      attempt: call.attempt,
+      at: now(),
+    } as const;
     if (!mayStart(call, entry)) {
       const result = operations.interrupted(entry?.output ?? '');
       await execution.append([received, finishedRecord(call, result)], { isSynced });
       return result;
     }
     if (call.effect === 'model' && entry?.hasStarted === true) repaidCount++;
-    await execution.append([received, { type: 'started', call: call.callId, turn: call.turn, at: now() }], { isSynced });
+    await execution.append([received, { type: 'started', call: call.callId, turn: call.turn, at: now() }], {
+      isSynced,
+    });
     return await startAndRecord(call, operations, controller, execution, isSynced);
   }
 

@@ -132,7 +132,13 @@ function fileName(executionId: string): string {
   return `${name.slice(0, 180)}${fileSuffix}`;
 }
 
-type MutableEntry = { turn: number; attempts: Set<number>; hasStarted: boolean; output: string; finished?: { result: unknown } };
+type MutableEntry = {
+  turn: number;
+  attempts: Set<number>;
+  hasStarted: boolean;
+  output: string;
+  finished?: { result: unknown };
+};
 
 function readRecords(text: string): Map<string, MutableEntry> {
   const entries = new Map<string, MutableEntry>();
@@ -186,11 +192,14 @@ function recordsOf(call: string, entry: JournalEntry): readonly JournalRecord[] 
     ...[...entry.attempts].map((attempt): JournalRecord => ({ ...base, type: 'received', attempt, at })),
     ...(entry.hasStarted ? [{ ...base, type: 'started', at } as const] : []),
     ...(entry.output === '' ? [] : [{ ...base, type: 'output', text: entry.output } as const]),
-    ...(entry.finished === undefined ? [] : [{ ...base, type: 'finished', at, result: entry.finished.result } as const]),
+    ...(entry.finished === undefined
+      ? []
+      : [{ ...base, type: 'finished', at, result: entry.finished.result } as const]),
   ];
 }
 
-const linesOf = (records: readonly JournalRecord[]): string => records.map((record) => `${JSON.stringify(record)}\n`).join('');
+const linesOf = (records: readonly JournalRecord[]): string =>
+  records.map((record) => `${JSON.stringify(record)}\n`).join('');
 
 async function sweepOldFiles(directory: string, nowMs: number): Promise<void> {
   for (const name of await readdir(directory).catch(rethrow)) {
@@ -204,10 +213,13 @@ async function sweepOldFiles(directory: string, nowMs: number): Promise<void> {
 function rethrow(error: unknown): never {
   if (error instanceof KubiyaError) throw error;
   const isFull = errnoOf(error) === 'ENOSPC' || errnoOf(error) === 'EDQUOT';
-  throw new KubiyaError(`the journal cannot be written${isFull ? ': the disk is full' : ` (${errnoOf(error) ?? 'unknown error'})`}`, {
-    kind: 'configuration',
-    code: isFull ? 'disk_full' : 'journal_unwritable',
-    hint: 'free some space or set KUBIYA_HOME to a directory on another disk; no call starts without its journal',
-    cause: error,
-  });
+  throw new KubiyaError(
+    `the journal cannot be written${isFull ? ': the disk is full' : ` (${errnoOf(error) ?? 'unknown error'})`}`,
+    {
+      kind: 'configuration',
+      code: isFull ? 'disk_full' : 'journal_unwritable',
+      hint: 'free some space or set KUBIYA_HOME to a directory on another disk; no call starts without its journal',
+      cause: error,
+    },
+  );
 }

@@ -1,5 +1,12 @@
 // Runs the Temporal worker of a session: connects, polls, and walks down the drain ladder when told.
-import { DefaultLogger, NativeConnection, Runtime, Worker, type LogLevel, type NativeConnectionOptions } from '@temporalio/worker';
+import {
+  DefaultLogger,
+  NativeConnection,
+  Runtime,
+  Worker,
+  type LogLevel,
+  type NativeConnectionOptions,
+} from '@temporalio/worker';
 import { workflowBundle } from '#generated/workflow-bundle';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { createPayloadSignatureCodec } from '../lib/payload-signature.ts';
@@ -46,7 +53,7 @@ export async function startWorker(session: Session, deps: WorkerDeps): Promise<R
     await connection.close();
     throw connectionError(session.temporal, error);
   }
-  const ended = worker.run().finally(() => connection.close());
+  const ended = runAndClose(worker, connection);
   ended.catch(() => undefined); // the owner of `ended` decides; until then it is no unhandled rejection
   return {
     ended,
@@ -55,10 +62,20 @@ export async function startWorker(session: Session, deps: WorkerDeps): Promise<R
   };
 }
 
+async function runAndClose(worker: Worker, connection: NativeConnection): Promise<void> {
+  try {
+    await worker.run();
+  } finally {
+    await connection.close();
+  }
+}
+
 /** The runtime is one per process; in a test or an `exec --local` with several workers the first one's log is used. */
 function installRuntime(log: Log): void {
   if (isRuntimeInstalled()) return;
-  const logger = new DefaultLogger('INFO', ({ level, message, meta }) => write(log.child('temporal'), level, message, meta));
+  const logger = new DefaultLogger('INFO', ({ level, message, meta }) =>
+    write(log.child('temporal'), level, message, meta),
+  );
   Runtime.install({
     logger,
     shutdownSignals: [],
@@ -74,7 +91,7 @@ function isRuntimeInstalled(): boolean {
 const outageNoise = /retried \d+ times|Task not found when completing/;
 
 function write(log: Log, level: LogLevel, message: string, meta: Record<string, unknown> | undefined): void {
-  const fields = { ...(meta?.['error'] === undefined ? {} : { reason: messageOf(meta['error']) }) };
+  const fields = meta?.['error'] === undefined ? {} : { reason: messageOf(meta['error']) };
   if (level === 'ERROR') log.error(message, fields);
   else if (level === 'WARN' && !outageNoise.test(message)) log.warn(message, fields);
   else log.debug(message, fields);
@@ -99,7 +116,13 @@ function connectionOptions(temporal: TemporalAddress): NativeConnectionOptions {
     ...(apiKey === undefined ? {} : { apiKey, metadata: { 'temporal-namespace': temporal.namespace } }),
     ...(proxy === undefined
       ? {}
-      : { proxy: { type: 'http-connect', targetHost: proxy.address, ...(credentials === undefined ? {} : { basicAuth: credentials }) } }),
+      : {
+          proxy: {
+            type: 'http-connect',
+            targetHost: proxy.address,
+            ...(credentials === undefined ? {} : { basicAuth: credentials }),
+          },
+        }),
   };
 }
 

@@ -3,7 +3,7 @@ import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activ
 import type { FailureType } from '../../agent/state.ts';
 import { KubiyaError } from '../../errors.ts';
 import type { CallRegistry, StopReason } from '../calls.ts';
-import { fatalFailureType, passingFailureType } from './types.ts';
+import { fatalFailureType, passingFailureType } from '../../protocol/workflow.ts';
 
 export interface Attempt {
   /** Temporal's attempt number, from 1. */
@@ -45,18 +45,23 @@ export async function runAttempt<Result>(
 
 /** Trouble that passes: Temporal tries again after `delayMs`. */
 export function passing(message: string, delayMs: number): ApplicationFailure {
-  return ApplicationFailure.create({ message, type: passingFailureType, nextRetryDelay: Math.max(1, Math.round(delayMs)) });
+  return ApplicationFailure.create({
+    message,
+    type: passingFailureType,
+    nextRetryDelay: Math.max(1, Math.round(delayMs)),
+  });
 }
 
 /** A user's error ends the execution with its sentence; passing network trouble is tried again; the rest is a bug Temporal retries. */
 export function asFailure(error: unknown): unknown {
   if (!(error instanceof KubiyaError)) return error;
-  if (error.isRetryable || error.kind === 'network') return ApplicationFailure.create({ message: error.message, type: passingFailureType, cause: error });
+  if (error.isRetryable || error.kind === 'network')
+    return ApplicationFailure.create({ message: error.message, type: passingFailureType, cause: error });
   return ApplicationFailure.create({
     message: error.message,
     type: fatalFailureType,
     nonRetryable: true,
-    details: [failureTypeOf(error)],
+    details: [failureTypeOf(error), error.hint],
   });
 }
 

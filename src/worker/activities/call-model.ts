@@ -18,15 +18,28 @@ const providerBackoff = { firstMs: 1_000, mostMs: 30_000 };
 /** A provider that wants a longer pause than this is out of quota, not busy. */
 const retryAfterMsMax = 600_000;
 
-export function createCallModel(session: Session, deps: WorkerDeps, contexts: ExecutionContexts): AgentActivities['callModel'] {
+export function createCallModel(
+  session: Session,
+  deps: WorkerDeps,
+  contexts: ExecutionContexts,
+): AgentActivities['callModel'] {
   const heartbeatEveryMs = session.isLocal ? localHeartbeatEveryMs : remoteHeartbeatEveryMs;
   return (input) =>
     runAttempt(input.callId, deps.calls, heartbeatEveryMs, (attempt) =>
       deps.calls.run<ModelFact>(
-        { executionId: input.executionId, callId: input.callId, turn: input.turn, attempt: attempt.number, effect: 'model' },
+        {
+          executionId: input.executionId,
+          callId: input.callId,
+          turn: input.turn,
+          attempt: attempt.number,
+          effect: 'model',
+        },
         {
           start: (call) => ask(input, attempt, call, deps, contexts),
-          interrupted: () => ({ type: 'failure', failure: { kind: 'cancelled', message: 'The model call was interrupted' } }),
+          interrupted: () => ({
+            type: 'failure',
+            failure: { kind: 'cancelled', message: 'The model call was interrupted' },
+          }),
           revive: reviveModelFact,
         },
       ),
@@ -66,7 +79,8 @@ async function ask(
 
 /** A failure that may pass is thrown for Temporal to try again; one that cannot, or did not, is the agent's to handle. */
 function judge(failure: ModelFailure, attempt: Attempt, call: CallContext, stream: MessageStream): ModelFact {
-  if (call.signal.aborted && call.signal.reason === 'drain') throw passing('The worker stopped during the model call', 1);
+  if (call.signal.aborted && call.signal.reason === 'drain')
+    throw passing('The worker stopped during the model call', 1);
   const isHopeless = (failure.retryAfterMs ?? 0) > retryAfterMsMax;
   if (isRetryableFailure(failure.kind) && attempt.number < providerAttemptsMax && !isHopeless) {
     const delayMs = failure.retryAfterMs ?? backoffDelayMs(attempt.number, providerBackoff);
@@ -78,7 +92,9 @@ function judge(failure: ModelFailure, attempt: Attempt, call: CallContext, strea
 
 function answerOf(result: ModelResult, toolset: Toolset): ModelFact {
   // A call without a tool fails by itself and touches nothing.
-  const effects = result.message.toolCalls.map((call): ToolEffect => toolset.tools.get(call.name)?.effect(call.arguments) ?? 'read_only');
+  const effects = result.message.toolCalls.map(
+    (call): ToolEffect => toolset.tools.get(call.name)?.effect(call.arguments) ?? 'read_only',
+  );
   return {
     type: 'answer',
     message: result.message,

@@ -16,13 +16,23 @@ const eventOutputCharactersMax = 10_000;
 /** What an event carries of the arguments: a written file would be in it twice. */
 const eventArgumentCharactersMax = 20_000;
 
-export function createCallTool(session: Session, deps: WorkerDeps, contexts: ExecutionContexts): AgentActivities['callTool'] {
+export function createCallTool(
+  session: Session,
+  deps: WorkerDeps,
+  contexts: ExecutionContexts,
+): AgentActivities['callTool'] {
   const heartbeatEveryMs = session.isLocal ? localHeartbeatEveryMs : remoteHeartbeatEveryMs;
   return async (input) => {
     const { call } = input;
     const result = await runAttempt(call.callId, deps.calls, heartbeatEveryMs, (attempt) =>
       deps.calls.run<ToolResult>(
-        { executionId: input.executionId, callId: call.callId, turn: input.turn, attempt: attempt.number, effect: call.effect },
+        {
+          executionId: input.executionId,
+          callId: call.callId,
+          turn: input.turn,
+          attempt: attempt.number,
+          effect: call.effect,
+        },
         {
           start: (context) => runTool(input, context, session, deps, contexts),
           interrupted: interruptedResult,
@@ -75,7 +85,9 @@ async function runTool(
 
 function redacted(result: ToolResult, deps: WorkerDeps): ToolResult {
   const output = deps.redactor.redact(result.output);
-  return result.error === undefined ? { ...result, output } : { ...result, output, error: deps.redactor.redact(result.error) };
+  return result.error === undefined
+    ? { ...result, output }
+    : { ...result, output, error: deps.redactor.redact(result.error) };
 }
 
 function unknownTool(name: string, known: readonly string[]): ToolResult {
@@ -98,16 +110,29 @@ function factOf(callId: string, result: ToolResult): ToolFact {
 
 function createToolEvents(input: CallToolInput, deps: WorkerDeps) {
   const { call, executionId } = input;
-  const identity = { tool_name: call.name, tool_execution_id: call.callId, message_id: `${executionId}:${input.turn}:model` };
+  const identity = {
+    tool_name: call.name,
+    tool_execution_id: call.callId,
+    message_id: `${executionId}:${input.turn}:model`,
+  };
   const live = deps.redactor.createStream();
   let characters = 0;
   let chunks = 0;
   const emit = <Type extends keyof EventData>(suffix: string, type: Type, data: EventData[Type]): void => {
     const timestamp = new Date(deps.clock.now()).toISOString();
-    deps.publisher.publish(executionId, { event_id: `${call.callId}:${suffix}`, event_type: type, data, timestamp } as AgentEvent);
+    deps.publisher.publish(executionId, {
+      event_id: `${call.callId}:${suffix}`,
+      event_type: type,
+      data,
+      timestamp,
+    } as AgentEvent);
   };
   return {
-    started: (): void => emit('started', 'tool_started', { ...identity, tool_arguments: argumentsForEvent(deps.redactor.redact(call.arguments)) }),
+    started: (): void =>
+      emit('started', 'tool_started', {
+        ...identity,
+        tool_arguments: argumentsForEvent(deps.redactor.redact(call.arguments)),
+      }),
     /** The redacted text that was shown. */
     output: (chunk: string): string => {
       const content = live.push(chunk);

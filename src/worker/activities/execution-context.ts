@@ -28,7 +28,9 @@ export function createExecutionContexts(session: Session, deps: WorkerDeps): Exe
   const contexts = new Map<string, Promise<ExecutionContext>>();
   const environments = new Map<string, Promise<ResolvedEnvironment>>();
   const environmentOf = (agentId: string, executionId: string): Promise<ResolvedEnvironment> =>
-    remembered(environments, executionId, () => deps.controlPlane.getResolvedEnvironment('agents', agentId, executionId));
+    remembered(environments, executionId, () =>
+      deps.controlPlane.getResolvedEnvironment('agents', agentId, executionId),
+    );
 
   const build = async (executionId: string, prepared: PreparedAgent): Promise<ExecutionContext> => {
     const resolved = await environmentOf(prepared.agentId, executionId);
@@ -51,7 +53,11 @@ export function createExecutionContexts(session: Session, deps: WorkerDeps): Exe
 }
 
 /** Keeps the promise, so that calls at the same time build one; a failure is not kept. */
-function remembered<Value>(values: Map<string, Promise<Value>>, key: string, build: () => Promise<Value>): Promise<Value> {
+function remembered<Value>(
+  values: Map<string, Promise<Value>>,
+  key: string,
+  build: () => Promise<Value>,
+): Promise<Value> {
   const existing = values.get(key);
   if (existing !== undefined) return existing;
   const building = build();

@@ -23,11 +23,21 @@ export function createMessageStream(
   let isThinking = false;
   const emit = <Type extends keyof EventData>(suffix: string, type: Type, data: EventData[Type]): void => {
     const timestamp = new Date(deps.clock.now()).toISOString();
-    deps.publisher.publish(executionId, { event_id: `${callId}:${suffix}`, event_type: type, data, timestamp } as AgentEvent);
+    deps.publisher.publish(executionId, {
+      event_id: `${callId}:${suffix}`,
+      event_type: type,
+      data,
+      timestamp,
+    } as AgentEvent);
   };
   const emitText = (content: string): void => {
     if (content === '') return;
-    emit(`${attempt}:chunk:${chunks++}`, 'message_chunk', { role: 'assistant', content, is_chunk: true, message_id: callId });
+    emit(`${attempt}:chunk:${chunks++}`, 'message_chunk', {
+      role: 'assistant',
+      content,
+      is_chunk: true,
+      message_id: callId,
+    });
   };
   const emitThinking = (content: string): void => {
     if (content === '') return;
@@ -56,7 +66,12 @@ export function createMessageStream(
       emit('message', 'message', { role: 'assistant', content: deps.redactor.redact(content), message_id: callId });
     },
     retry: (failedAttempt, reason, delayMs) => {
-      const data = { message_id: callId, attempt: failedAttempt, reason: deps.redactor.redact(reason), delay_ms: delayMs };
+      const data = {
+        message_id: callId,
+        attempt: failedAttempt,
+        reason: deps.redactor.redact(reason),
+        delay_ms: delayMs,
+      };
       emit(`retry:${failedAttempt}`, 'retry', data);
     },
   };

@@ -16,7 +16,11 @@ import type { AgentActivities } from './types.ts';
 /** Finding a running Ollama and reading three small resources; the local activity itself may take 30 s. */
 const prepareLimitMs = 20_000;
 
-export function createPrepare(session: Session, deps: WorkerDeps, contexts: ExecutionContexts): AgentActivities['prepare'] {
+export function createPrepare(
+  session: Session,
+  deps: WorkerDeps,
+  contexts: ExecutionContexts,
+): AgentActivities['prepare'] {
   return async (input) => {
     try {
       const [agent, skills, environment] = await Promise.all([
@@ -26,8 +30,11 @@ export function createPrepare(session: Session, deps: WorkerDeps, contexts: Exec
       ]);
       const model = await chooseModel(session, deps, input.model_id ?? agent.model_id ?? undefined);
       const workingDirectory = checkedDirectory(environment.working_dir ?? textOf(input.agent_config?.['cwd']));
-      const limits = limitsFrom(agent.configuration ?? {}, { ...defaultLimits, toolTimeMsMax: session.activityTimeoutMs });
-      const enabledSkills = skills.filter((skill) => skill.enabled !== false);
+      const limits = limitsFrom(agent.configuration ?? {}, {
+        ...defaultLimits,
+        toolTimeMsMax: session.activityTimeoutMs,
+      });
+      const enabledSkills = skills.filter((skill) => skill.enabled ?? true);
       const toolset = createToolset(enabledSkills);
       const prepared: PreparedAgent = {
         agentId: agent.id,
@@ -42,9 +49,16 @@ export function createPrepare(session: Session, deps: WorkerDeps, contexts: Exec
         }),
         model,
         modelOptions: modelOptionsOf(agent, input.model_config ?? {}),
-        skills: enabledSkills.map(({ id, name, type, configuration }) => ({ id, name, type, enabled: true, configuration: configuration ?? {} })),
+        skills: enabledSkills.map(({ id, name, type, configuration }) => ({
+          id,
+          name,
+          type,
+          enabled: true,
+          configuration: configuration ?? {},
+        })),
         ...(workingDirectory === undefined ? {} : { workingDirectory }),
-        limits: environment.timeout == null ? limits : { ...limits, wallTimeMsMax: environment.timeout * 1000 },
+        limits:
+          typeof environment.timeout === 'number' ? { ...limits, wallTimeMsMax: environment.timeout * 1000 } : limits,
         timing: callTiming(session.isLocal, limits.toolTimeMsMax),
       };
       announce(deps, input.execution_id, input.prompt, prepared, toolset.problems);
@@ -61,7 +75,13 @@ async function chooseModel(session: Session, deps: WorkerDeps, named: string | u
   return model;
 }
 
-function announce(deps: WorkerDeps, executionId: string, prompt: string, prepared: PreparedAgent, problems: readonly string[]): void {
+function announce(
+  deps: WorkerDeps,
+  executionId: string,
+  prompt: string,
+  prepared: PreparedAgent,
+  problems: readonly string[],
+): void {
   const timestamp = new Date(deps.clock.now()).toISOString();
   const runId = `${executionId}:run`;
   deps.publisher.publish(executionId, {
@@ -117,5 +137,6 @@ function modelOptionsOf(agent: Agent, overrides: Readonly<Record<string, unknown
   };
 }
 
-const numberOf = (value: unknown): number | undefined => (typeof value === 'number' && Number.isFinite(value) ? value : undefined);
+const numberOf = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isFinite(value) ? value : undefined;
 const textOf = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);

@@ -13,8 +13,18 @@ export function createReport(deps: WorkerDeps, contexts: ExecutionContexts): Age
     const { executionId, outcome } = input;
     const timestamp = new Date(deps.clock.now()).toISOString();
     if (outcome?.status === 'failed') {
-      const data = { error: deps.redactor.redact(outcome.error), error_type: outcome.errorType, retryable: false };
-      deps.publisher.publish(executionId, { event_id: `${executionId}:${input.reportId}:error`, event_type: 'error', data, timestamp });
+      const data = {
+        error: deps.redactor.redact(outcome.error),
+        error_type: outcome.errorType,
+        retryable: false,
+        ...(outcome.hint === undefined ? {} : { hint: outcome.hint }),
+      };
+      deps.publisher.publish(executionId, {
+        event_id: `${executionId}:${input.reportId}:error`,
+        event_type: 'error',
+        data,
+        timestamp,
+      });
     }
     if (input.transcript !== undefined) {
       const messages = sessionMessages(executionId, input.transcript, deps);
@@ -57,7 +67,10 @@ function updateOf(input: ReportInput, timestamp: string, deps: WorkerDeps) {
     completed_at: timestamp,
     response: deps.redactor.redact(outcome.response),
     ...(outcome.status === 'failed' ? { error_message: deps.redactor.redact(outcome.error) } : {}),
-    execution_metadata: { turns: input.turn, ...(outcome.status === 'failed' ? { error_type: outcome.errorType } : {}) },
+    execution_metadata: {
+      turns: input.turn,
+      ...(outcome.status === 'failed' ? { error_type: outcome.errorType } : {}),
+    },
   };
 }
 
@@ -66,6 +79,12 @@ function sessionMessages(executionId: string, transcript: readonly ModelMessage[
     role: message.role,
     content: deps.redactor.redact(message.content),
     message_id: `${executionId}_${index}`,
-    ...(message.role === 'tool' ? { tool_name: message.name, tool_execution_id: message.toolCallId, tool_status: message.isError ? 'failed' : 'success' } : {}),
+    ...(message.role === 'tool'
+      ? {
+          tool_name: message.name,
+          tool_execution_id: message.toolCallId,
+          tool_status: message.isError ? 'failed' : 'success',
+        }
+      : {}),
   }));
 }

@@ -51,8 +51,3 @@ export interface AgentActivities {
   /** Local activity: hands a change of state to the publisher; at the end waits a bounded time until it has arrived. */
   report(input: ReportInput): Promise<void>;
 }
-
-/** Type of an ApplicationFailure that ends the execution with its message: retrying cannot help. */
-export const fatalFailureType = 'kubiya.fatal';
-/** Type of an ApplicationFailure that Temporal's retry policy may repeat. */
-export const passingFailureType = 'kubiya.passing';

@@ -15,11 +15,12 @@ import {
   modelCallId,
   nextStep,
 } from '../../agent/reducer.ts';
-import type { AgentState, FailureType, Outcome, PendingCall, PreparedAgent, Step } from '../../agent/state.ts';
+import type { AgentState, Outcome, PendingCall, PreparedAgent, Step } from '../../agent/state.ts';
 import {
   agentExecutionInputSchema,
   agentWorkflowType,
   chatMessageSchema,
+  fatalFailureType,
   getStateQueryName,
   isRefused,
   signalNames,
@@ -45,7 +46,12 @@ const queryMessagesMax = 100;
 const bookkeeping = workflow.proxyLocalActivities<Pick<AgentActivities, 'prepare' | 'report'>>({
   startToCloseTimeout: '30s',
   localRetryThreshold: '1s',
-  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '10s', nonRetryableErrorTypes: ['kubiya.fatal'] },
+  retry: {
+    initialInterval: '200ms',
+    backoffCoefficient: 2,
+    maximumInterval: '10s',
+    nonRetryableErrorTypes: [fatalFailureType],
+  },
 });
 
 /** Runs one agent to its end. `carried` is ours alone: it comes from continue-as-new. */
@@ -82,9 +88,13 @@ class ExecutionRun {
   /** Handlers only fold into the state, synchronously; the loop looks at it before each step. */
   listen(): void {
     workflow.setHandler(workflow.defineSignal<[unknown]>(signalNames.addMessage), (raw) => this.onMessage(raw));
-    workflow.setHandler(workflow.defineSignal<[unknown?]>(signalNames.markAsDone), (raw) => this.onControl(raw, applyMarkAsDone));
+    workflow.setHandler(workflow.defineSignal<[unknown?]>(signalNames.markAsDone), (raw) =>
+      this.onControl(raw, applyMarkAsDone),
+    );
     workflow.setHandler(workflow.defineSignal<[unknown?]>(signalNames.pause), (raw) => this.onControl(raw, applyPause));
-    workflow.setHandler(workflow.defineSignal<[unknown?]>(signalNames.resume), (raw) => this.onControl(raw, applyResume));
+    workflow.setHandler(workflow.defineSignal<[unknown?]>(signalNames.resume), (raw) =>
+      this.onControl(raw, applyResume),
+    );
     workflow.setHandler(workflow.defineQuery(getStateQueryName), () => this.describe());
   }
 
@@ -182,10 +192,13 @@ class ExecutionRun {
     }
     const fatal = fatalFailureOf(error);
     if (fatal === undefined) throw error;
-    this.state = applyFailure(this.state, fatal.message, fatal.errorType satisfies FailureType);
+    this.state = applyFailure(this.state, fatal);
   }
 
-  private async report(status: ExecutionStatus & ('running' | 'paused' | 'waiting_for_input' | Outcome['status']), outcome?: Outcome): Promise<void> {
+  private async report(
+    status: ExecutionStatus & ('running' | 'paused' | 'waiting_for_input' | Outcome['status']),
+    outcome?: Outcome,
+  ): Promise<void> {
     this.status = status;
     this.reports++;
     await bookkeeping.report({
@@ -252,11 +265,17 @@ function usageOf(state: AgentState): Record<string, number> {
 
 function readInput(raw: unknown): AgentExecutionInput {
   if (isRefused(raw)) {
-    throw workflow.ApplicationFailure.nonRetryable('This start was refused: it does not carry the control plane’s signature', 'kubiya.refused');
+    throw workflow.ApplicationFailure.nonRetryable(
+      'This start was refused: it does not carry the control plane’s signature',
+      'kubiya.refused',
+    );
   }
   const parsed = v.safeParse(agentExecutionInputSchema, raw);
   if (!parsed.success) {
-    throw workflow.ApplicationFailure.nonRetryable('The workflow input is not an agent execution input', 'kubiya.invalid_input');
+    throw workflow.ApplicationFailure.nonRetryable(
+      'The workflow input is not an agent execution input',
+      'kubiya.invalid_input',
+    );
   }
   return parsed.output;
 }

@@ -1,7 +1,14 @@
 // How the workflow runs model and tool calls as activities: timeouts, retries, and which failures end the execution.
 import * as workflow from '@temporalio/workflow';
 import type { FailureType, ModelFact, PreparedAgent } from '../../agent/state.ts';
+import { fatalFailureType } from '../../protocol/workflow.ts';
 import type { AgentActivities, CallModelInput, CallToolInput, ToolFact } from '../activities/types.ts';
+
+export interface FatalFailure {
+  readonly message: string;
+  readonly errorType: FailureType;
+  readonly hint?: string;
+}
 
 export interface Calls {
   model(input: CallModelInput): Promise<ModelFact>;
@@ -12,10 +19,20 @@ export interface Calls {
 const attemptsMax = 100;
 
 /** A provider that asks for a longer pause than the backoff gets it through nextRetryDelay. */
-const retry = { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '30s', maximumAttempts: attemptsMax } as const;
+const retry = {
+  initialInterval: '1s',
+  backoffCoefficient: 2,
+  maximumInterval: '30s',
+  maximumAttempts: attemptsMax,
+} as const;
 
 /** A tool's later attempt only looks up what became of the call, so it comes at once. */
-const toolRetry = { initialInterval: '100ms', backoffCoefficient: 1.5, maximumInterval: '5s', maximumAttempts: attemptsMax } as const;
+const toolRetry = {
+  initialInterval: '100ms',
+  backoffCoefficient: 1.5,
+  maximumInterval: '5s',
+  maximumAttempts: attemptsMax,
+} as const;
 
 export function createCalls(prepared: PreparedAgent): Calls {
   const common = {
@@ -31,15 +48,20 @@ export function createCalls(prepared: PreparedAgent): Calls {
   };
 }
 
-/** The sentence and type of a failure that ends the execution; undefined for a cancellation or a bug, which Temporal shall see. */
-export function fatalFailureOf(error: unknown): { message: string; errorType: FailureType } | undefined {
-  if (!(error instanceof workflow.ActivityFailure)) return undefined;
-  const cause = error.cause;
-  if (cause instanceof workflow.ApplicationFailure) {
-    const [errorType] = cause.details ?? [];
-    return { message: cause.message, errorType: isFailureType(errorType) ? errorType : 'agent' };
+/** A failure that ends the execution; undefined for a cancellation or a bug, which Temporal shall see. */
+export function fatalFailureOf(error: unknown): FatalFailure | undefined {
+  // A local activity's failure comes bare, an activity's wrapped.
+  const isWrapped = error instanceof workflow.ActivityFailure;
+  const cause = isWrapped ? error.cause : error;
+  if (cause instanceof workflow.ApplicationFailure && (isWrapped || cause.type === fatalFailureType)) {
+    const [errorType, hint] = cause.details ?? [];
+    return {
+      message: cause.message,
+      errorType: isFailureType(errorType) ? errorType : 'agent',
+      ...(typeof hint === 'string' ? { hint } : {}),
+    };
   }
-  if (cause instanceof workflow.TimeoutFailure) {
+  if (isWrapped && cause instanceof workflow.TimeoutFailure) {
     return { message: `The call ${error.activityType} got no answer from any worker in time`, errorType: 'timeout' };
   }
   return undefined;

