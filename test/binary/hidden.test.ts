@@ -77,6 +77,15 @@ test('an inherited path of the addon is not loaded', async () => {
   expectWorked(await runAgent({ cwd, environment: { ...environment(home), KUBIYA_INTERNAL_CORE_BRIDGE: trap } }));
 });
 
+test('two first runs at once fill the cache once and both work', async () => {
+  const [cwd, home] = [place.folder('empty'), place.folder('shared-home')];
+  const results = await Promise.all([1, 2].map(() => runAgent({ cwd, environment: environment(home) })));
+  for (const result of results) expectWorked(result);
+  const cached = [...new Bun.Glob('.kubiya/cache/*/*').scanSync({ cwd: home, dot: true })];
+  expect(cached.filter((path) => !path.endsWith('.ok'))).toHaveLength(2);
+  expect(cached).toHaveLength(4);
+});
+
 test('a cache that was tampered with is repaired before it is used', async () => {
   const [cwd, home] = [place.folder('empty'), place.folder('home')];
   const cached = [...new Bun.Glob('.kubiya/**/{temporal-*,temporal-core-*.node}').scanSync({ cwd: home, dot: true })];
