@@ -4,7 +4,7 @@ import { instanceMarkerName, readCommandOutput } from './spawn.ts';
 
 /** A sweep is repeated because a process may fork while it is read; a fork bomb may win, we stop here. */
 const sweepRoundsMax = 20;
-/** Rounds that must find nothing before a sweep believes it: a fork is invisible between its parent's read and its own. */
+/** Rounds that must find nothing before a sweep believes it: a process in the middle of its fork or exec shows no environment. */
 const emptyRoundsNeeded = 2;
 
 /**

@@ -39,6 +39,15 @@ async function startOwner(instanceId: string, directory: string, ending: 'wait' 
   return spawner.start({ command, cwd: '/', environment, stdout: 'pipe', stderr: 2 });
 }
 
+/** Waits for it, because a process in the middle of its exec shows no environment; never 0, which as a pid is our group. */
+async function guardianOf(instanceId: string, except?: number): Promise<number> {
+  const find = (): number | undefined => processesWithMarker(`${instanceId}.guardian`).find((pid) => pid !== except);
+  await until(() => find() !== undefined, 2_000);
+  const pid = find();
+  if (pid === undefined) throw new Error('there is no guardian');
+  return pid;
+}
+
 /** Living processes of the session that the group leads: also those that a marker cannot find. */
 function groupMembers(pgid: number): number {
   const listing = Bun.spawnSync(['ps', '-o', 'pid=,stat=', '-g', String(pgid)]).stdout.toString();
@@ -70,7 +79,7 @@ describe('guardian', () => {
     const directory = mkdtempSync(join(tmpdir(), 'guardian-'));
     const owner = await startOwner(instanceId, directory, 'wait');
     await firstLine(owner);
-    const [guardianPid = 0] = processesWithMarker(`${instanceId}.guardian`);
+    const guardianPid = await guardianOf(instanceId);
     // Its handlers are there once it reads, which a first message to it does not prove: give it its start.
     await sleep(300);
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.kill(guardianPid, signal);
@@ -101,13 +110,12 @@ describe('guardian', () => {
       environment,
       log,
     });
-    const find = (): number | undefined => processesWithMarker(`${instanceId}.guardian`)[0];
-    const first = find() ?? 0;
+    const first = await guardianOf(instanceId);
     const firstStart = processStartTime(first) ?? '';
     process.kill(first, 'SIGKILL');
-    expect(await until(() => find() !== undefined && find() !== first, 2_000)).toBe(true);
+    const second = await guardianOf(instanceId, first);
     expect(isSameProcess(first, firstStart)).toBe(false);
-    process.kill(find() ?? 0, 'SIGKILL');
+    process.kill(second, 'SIGKILL');
     expect(await until(() => lines.length === 2, 2_000)).toBe(true);
     expect(lines[1]).toContain('may now leave processes behind');
     // Neither telling it nor stopping it fails afterwards.

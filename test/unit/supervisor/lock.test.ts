@@ -22,6 +22,8 @@ async function startHolder(instanceId: string) {
   holders.push(holder);
   const { value } = await holder.stdout.getReader().read();
   const [kind = '', child = ''] = new TextDecoder().decode(value).trim().split(' ');
+  // As a pid 0 would be our own process group.
+  if (!(Number(child) > 1)) throw new Error('the holder did not say whom it started');
   return { holder, kind, child: Number(child) };
 }
 
