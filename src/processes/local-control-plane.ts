@@ -76,31 +76,7 @@ export async function startPersistentControlPlane(
     'base64',
   );
   const host = server.host;
-  const external = server.temporal;
-  const devServer =
-    external === undefined
-      ? await launchDevServer(
-          config,
-          scope,
-          {
-            directory: server.dataDirectory,
-            port: defaultTemporalPort,
-            databaseFile: join(server.dataDirectory, 'temporal.db'),
-            host,
-          },
-          teardown,
-        )
-      : undefined;
-  const temporal: TemporalTarget =
-    external === undefined
-      ? { address: devServer?.address ?? '', namespace: defaultNamespace, isLocal: true }
-      : {
-          address: external.address,
-          namespace: external.namespace,
-          apiKey: external.apiKey?.reveal(),
-          tls: external.isTls,
-          isLocal: false,
-        };
+  const { temporal, devServer } = await temporalOf(config, scope, teardown);
   const controlPlane = await startControlPlane({
     host,
     port: server.port,
@@ -111,7 +87,7 @@ export async function startPersistentControlPlane(
     temporal,
     advertisedHost: server.advertise,
     advertisedTemporalAddress:
-      server.advertise === undefined || external !== undefined
+      server.advertise === undefined || devServer === undefined
         ? undefined
         : `${server.advertise}:${portOf(temporal.address)}`,
     log: scope.log.child('server'),
@@ -130,6 +106,26 @@ export async function startPersistentControlPlane(
   if (server.token !== undefined) writeFileAtomic(paths.localTokenFile, `${token}\n`);
   teardown.add('record of the server', 1_000, () => rmSync(paths.localServerRecordFile, { force: true }));
   return handleOf(controlPlane, token, temporal.address, devServer);
+}
+
+/** The Temporal of the configuration, else a dev server of our own. */
+async function temporalOf(
+  config: Config,
+  scope: InstanceScope,
+  teardown: Teardown,
+): Promise<{ temporal: TemporalTarget; devServer: DevServer | undefined }> {
+  const { temporal: external, dataDirectory, host } = config.server;
+  if (external !== undefined) {
+    const { address, namespace, apiKey, isTls } = external;
+    return {
+      temporal: { address, namespace, apiKey: apiKey?.reveal(), tls: isTls, isLocal: false },
+      devServer: undefined,
+    };
+  }
+  const databaseFile = join(dataDirectory, 'temporal.db');
+  const place = { directory: dataDirectory, port: defaultTemporalPort, databaseFile, host };
+  const devServer = await launchDevServer(config, scope, place, teardown);
+  return { temporal: { address: devServer.address, namespace: defaultNamespace, isLocal: true }, devServer };
 }
 
 const signingKeyBytes = 32;

@@ -19,7 +19,7 @@ export interface CallContext {
   /** Aborted with a StopReason as its `reason`. */
   readonly signal: AbortSignal;
   /** Keeps output for the case that the worker vanishes; bounded by the journal. */
-  onOutput(text: string): void;
+  readonly onOutput: (text: string) => void;
 }
 
 export interface CallOperations<Result> {
@@ -52,93 +52,101 @@ const outputFlushMs = 250;
 const outputFlushCharactersMax = 4_000;
 
 export function createCallRegistry(journal: Journal, onJournalError: (error: unknown) => void): CallRegistry {
-  const live = new Map<string, LiveCall>();
-  let repaidCount = 0;
-  let stopReason: StopReason | undefined;
+  return new LiveCalls(journal, onJournalError);
+}
 
-  async function perform<Result>(
+/** Lives as long as the worker; what it knows of running calls dies with it, what it wrote does not. */
+class LiveCalls implements CallRegistry {
+  private readonly live = new Map<string, LiveCall>();
+  private repaid = 0;
+  private stopReason: StopReason | undefined;
+
+  constructor(
+    private readonly journal: Journal,
+    private readonly onJournalError: (error: unknown) => void,
+  ) {}
+
+  get liveCount(): number {
+    return this.live.size;
+  }
+
+  get repaidCount(): number {
+    return this.repaid;
+  }
+
+  async run<Result>(call: CallIdentity, operations: CallOperations<Result>): Promise<Result> {
+    const running = this.live.get(call.callId);
+    // The same id is the same call, so it has the same type of result.
+    if (running !== undefined) return running.result as Promise<Result>;
+    const controller = new AbortController();
+    if (this.stopReason !== undefined) controller.abort(this.stopReason);
+    const result = this.perform(call, operations, controller);
+    this.live.set(call.callId, { result, controller });
+    try {
+      return await result;
+    } finally {
+      this.live.delete(call.callId);
+    }
+  }
+
+  stop(callId: string, reason: StopReason): void {
+    this.live.get(callId)?.controller.abort(reason);
+  }
+
+  stopAll(reason: StopReason): void {
+    this.stopReason = reason;
+    for (const call of this.live.values()) call.controller.abort(reason);
+  }
+
+  private async perform<Result>(
     call: CallIdentity,
     operations: CallOperations<Result>,
     controller: AbortController,
   ): Promise<Result> {
-    const execution = await journal.open(call.executionId);
+    const execution = await this.journal.open(call.executionId);
     const entry = execution.entry(call.callId);
     if (entry?.finished !== undefined) {
       const revived = operations.revive(entry.finished.result);
       if (revived !== undefined) return revived;
     }
     const isSynced = call.effect === 'side_effecting';
-    const received = {
-      type: 'received',
-      call: call.callId,
-      turn: call.turn,
-      attempt: call.attempt,
-      at: now(),
-    } as const;
+    const received = { ...recordBase(call), type: 'received', attempt: call.attempt } as const;
     if (!mayStart(call, entry)) {
       const result = operations.interrupted(entry?.output ?? '');
-      await execution.append([received, finishedRecord(call, result)], { isSynced });
+      await execution.append([received, { ...recordBase(call), type: 'finished', result }], { isSynced });
       return result;
     }
-    if (call.effect === 'model' && entry?.hasStarted === true) repaidCount++;
-    await execution.append([received, { type: 'started', call: call.callId, turn: call.turn, at: now() }], {
-      isSynced,
-    });
-    return await startAndRecord(call, operations, controller, execution, isSynced);
+    if (call.effect === 'model' && entry?.hasStarted === true) this.repaid++;
+    await execution.append([received, { ...recordBase(call), type: 'started' }], { isSynced });
+    return await this.startAndRecord(call, operations, controller, execution);
   }
 
-  async function startAndRecord<Result>(
+  private async startAndRecord<Result>(
     call: CallIdentity,
     operations: CallOperations<Result>,
     controller: AbortController,
     execution: ExecutionJournal,
-    isSynced: boolean,
   ): Promise<Result> {
-    const trace = createOutputTrace(call, execution, onJournalError);
+    const isSynced = call.effect === 'side_effecting';
+    const trace = createOutputTrace(call, execution, this.onJournalError);
+    const { signal } = controller;
     try {
-      const result = await operations.start({ signal: controller.signal, onOutput: trace.push });
+      const result = await operations.start({ signal, onOutput: (text) => trace.push(text) });
       await trace.end();
       // The work is done and its result is in memory: a disk that fills up now must not lose it.
-      await execution.append([finishedRecord(call, result)], { isSynced }).catch(onJournalError);
+      await execution
+        .append([{ ...recordBase(call), type: 'finished', result }], { isSynced })
+        .catch(this.onJournalError);
       return result;
     } catch (error) {
       if (call.effect !== 'side_effecting') {
-        const released = { type: 'released', call: call.callId, turn: call.turn, at: now() } as const;
-        await execution.append([released], { isSynced }).catch(onJournalError);
+        await execution.append([{ ...recordBase(call), type: 'released' }], { isSynced }).catch(this.onJournalError);
       }
       throw error;
     } finally {
       await trace.end();
     }
   }
-
-  return {
-    run: async <Result>(call: CallIdentity, operations: CallOperations<Result>): Promise<Result> => {
-      const running = live.get(call.callId);
-      // The same id is the same call, so it has the same type of result.
-      if (running !== undefined) return running.result as Promise<Result>;
-      const controller = new AbortController();
-      if (stopReason !== undefined) controller.abort(stopReason);
-      const result = perform(call, operations, controller);
-      live.set(call.callId, { result, controller });
-      try {
-        return await result;
-      } finally {
-        live.delete(call.callId);
-      }
-    },
-    stop: (callId, reason) => live.get(callId)?.controller.abort(reason),
-    stopAll: (reason) => {
-      stopReason = reason;
-      for (const call of live.values()) call.controller.abort(reason);
-    },
-    get liveCount() {
-      return live.size;
-    },
-    get repaidCount() {
-      return repaidCount;
-    },
-  };
 }
 
 /**
@@ -154,11 +162,8 @@ export function mayStart(call: CallIdentity, entry: JournalEntry | undefined): b
   return true;
 }
 
-const finishedRecord = (call: CallIdentity, result: unknown) =>
-  ({ type: 'finished', call: call.callId, turn: call.turn, at: now(), result }) as const;
-
 /** Times in the journal are for people; nothing is decided by them. */
-const now = (): string => new Date().toISOString();
+const recordBase = (call: CallIdentity) => ({ call: call.callId, turn: call.turn, at: new Date().toISOString() });
 
 function createOutputTrace(call: CallIdentity, execution: ExecutionJournal, onError: (error: unknown) => void) {
   let pending = '';

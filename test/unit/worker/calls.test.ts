@@ -65,7 +65,7 @@ describe('one worker', () => {
       return new Promise<string>((resolve) => (finish = resolve));
     };
     const one = registry.run(identity(1), operations(work));
-    while (starts === 0) await Bun.sleep(1);
+    await waitFor('started');
     const two = registry.run(identity(2), operations(never));
     finish('done');
     expect(await Promise.all([one, two])).toEqual(['done', 'done']);
