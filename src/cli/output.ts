@@ -50,8 +50,8 @@ export function createOutput(
 ): Output {
   const closed = new AbortController();
   // A reader that left is not our error; what is still to be done (a clean-up, a running agent) goes on silently.
-  const stdout = createSink(stdoutStream, showsColour(stdoutStream, environment), () => closed.abort());
-  const stderr = createSink(stderrStream, showsColour(stderrStream, environment), () => undefined);
+  const stdout = createSink(stdoutStream, showsColour(stdoutStream, environment), closed);
+  const stderr = createSink(stderrStream, showsColour(stderrStream, environment), new AbortController());
   const isCi = isSet(environment['CI']) && environment['CI'] !== 'false';
   return {
     stdout,
@@ -63,38 +63,43 @@ export function createOutput(
     printJson: (value) => stdout.write(`${JSON.stringify(value, null, stdout.isTty ? 2 : undefined)}\n`),
     note: (line) => stderr.write(`${line}\n`),
     flush: async () => {
-      await Promise.all([drain(stdoutStream), drain(stderrStream)]);
+      await Promise.all([stdout.flush(), stderr.flush()]);
     },
   };
 }
 
-function createSink(stream: OutputStream, hasColour: boolean, onGone: () => void): Sink {
+/** A sink, and the end of it: what hands everything to the system. */
+interface OwnSink extends Sink {
+  flush(): Promise<void>;
+}
+
+function createSink(stream: OutputStream, hasColour: boolean, gone: AbortController): OwnSink {
   // A level of our own: chalk's detection knows nothing of NO_COLOR.
   const chalk = new Chalk({ level: hasColour ? 1 : 0 });
-  let isGone = false;
   const isTty = stream.isTTY === true;
-  stream.on('error', () => {
-    // EPIPE and EIO: nobody is at the other end. There is nowhere to report it to.
-    isGone = true;
-    onGone();
-  });
+  // EPIPE and EIO: nobody is at the other end, and there is nowhere to report it to.
+  stream.on('error', () => gone.abort());
+  /** Resolves by the callback that `start` passes on, or when the reader has gone (then nothing else comes). */
+  const settled = (start: (done: () => void) => void): Promise<void> =>
+    new Promise((resolve) => {
+      if (gone.signal.aborted) return resolve();
+      const finish = (): void => {
+        gone.signal.removeEventListener('abort', finish);
+        resolve();
+      };
+      gone.signal.addEventListener('abort', finish, { once: true });
+      start(finish);
+    });
   return {
     isTty,
     hasColour,
     write: async (text) => {
-      if (isGone || text === '' || stream.write(text)) return;
-      await new Promise<void>((resolve) => {
-        const done = (): void => {
-          stream.removeListener('drain', done);
-          stream.removeListener('close', done);
-          resolve();
-        };
-        stream.once('drain', done);
-        stream.once('close', done);
-      });
+      if (gone.signal.aborted || text === '' || stream.write(text)) return;
+      await settled((done) => stream.once('drain', done));
     },
     style: (style, text) => chalk[style](text),
     foreign: (text) => (isTty ? withoutControls(text) : text),
+    flush: () => settled((done) => stream.write('', () => done())),
   };
 }
 
@@ -120,11 +125,4 @@ const controls = new RegExp(
 
 function withoutControls(text: string): string {
   return text.replaceAll('\r\n', '\n').replace(controls, '');
-}
-
-function drain(stream: OutputStream): Promise<void> {
-  return new Promise((resolve) => {
-    stream.write('', () => resolve());
-    stream.once('close', resolve);
-  });
 }

@@ -50,9 +50,11 @@ export async function* followExecution(
   const seen = createSeenSet();
   let lastEventId: string | undefined;
   let attempt = 0;
+  let connections = 0;
   let outageStartMs: number | undefined;
   let isLostTold = false;
   const onOpen = (): void => {
+    connections += 1;
     if (isLostTold) options.onConnection?.('restored', 'the stream is back');
     isLostTold = false;
     outageStartMs = undefined;
@@ -65,7 +67,7 @@ export async function* followExecution(
         lastEventId = frame.id ?? lastEventId;
         if (frame.event === 'reconnect') break;
         const event = toEvent(frame);
-        if (event === undefined || seen.has(frame, event)) continue;
+        if (event === undefined || seen.has(frame, event, connections > 1)) continue;
         yield event;
         if (event.type === 'done') return await readOutcome(source, executionId, event, options.signal);
       }
