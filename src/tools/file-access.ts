@@ -6,6 +6,7 @@ import { StringDecoder } from 'node:string_decoder';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
 import { createLineSplitter } from '../lib/lines.ts';
 import { type PathPolicy, fileProblem, resolvePath } from './paths.ts';
+import type { Attempt } from './tool.ts';
 
 export interface FilePolicy extends PathPolicy {
   readonly fileBytesMax: number;
@@ -17,11 +18,6 @@ export interface FileScope {
   readonly policy: FilePolicy;
   readonly signal: AbortSignal;
 }
-
-/** A value, or a sentence for the model. */
-export type Attempt<TValue> =
-  | { readonly ok: true; readonly value: TValue }
-  | { readonly ok: false; readonly problem: string };
 
 const encodings: Readonly<Record<string, BufferEncoding>> = {
   'utf-8': 'utf8',

@@ -2,9 +2,10 @@
 import { type Dirent } from 'node:fs';
 import { opendir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
-import { type FileScope, type Attempt, readText } from './file-access.ts';
+import { type FileScope, readText } from './file-access.ts';
 import { createGlob } from './glob.ts';
 import { fileProblem, resolvePath } from './paths.ts';
+import type { Attempt } from './tool.ts';
 
 /** Entries looked at in one search: a large repository with its dependencies. */
 const entriesMax = 200_000;

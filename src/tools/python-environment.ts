@@ -5,10 +5,9 @@ import { delimiter, join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
 import { withDirectoryLock } from './directory-lock.ts';
-import type { Attempt } from './file-access.ts';
 import { fileProblem } from './paths.ts';
 import { type ProcessOutcome, runProcess } from './run-process.ts';
-import type { ToolRun } from './tool.ts';
+import type { Attempt, ToolRun } from './tool.ts';
 
 export interface PythonEnvironment {
   /** The interpreter of the virtual environment. */

@@ -1,6 +1,6 @@
 // Reads a POSIX shell command line into its simple commands, so that a policy judges words and not substrings.
 // It is stricter than a shell: where sh and bash read a text differently, or where only running it would tell, it refuses.
-// One file over 400 lines, because the functions of a grammar call each other in circles.
+// One file because the functions of a grammar call each other in circles.
 
 export interface Word {
   /** What the word says literally; expansions contribute nothing. */
@@ -12,7 +12,7 @@ export interface Word {
   readonly isQuoted: boolean;
 }
 
-export interface Redirect {
+interface Redirect {
   /** `>`, `>>`, `2>&1` gives `>&`, … */
   readonly operator: string;
   readonly target: Word;

@@ -57,7 +57,8 @@ export function createShellTools(skill: ResolvedSkill): SkillTools {
     name: 'run_shell_command',
     description,
     input,
-    effect: policy.isReadOnly ? 'read_only' : 'side_effecting',
+    // An allow-list of the user's own may name commands that write.
+    effect: policy.isReadOnly && configuration.allowed_commands === undefined ? 'read_only' : 'side_effecting',
     timeoutMs: ({ timeout_seconds }) => Math.min(timeout_seconds ?? ownSeconds, secondsMax) * 1000,
     run: (given, run) => runShellCommand(given, run, configuration, policy),
   });

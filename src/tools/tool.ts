@@ -53,6 +53,11 @@ export interface ToolOutcome {
   readonly originalBytes?: number | undefined;
 }
 
+/** A value, or a sentence for the model. */
+export type Attempt<TValue> =
+  | { readonly ok: true; readonly value: TValue }
+  | { readonly ok: false; readonly problem: string };
+
 export interface Tool {
   readonly name: string;
   readonly spec: ToolSpec;

@@ -238,7 +238,7 @@ describe('packages', () => {
 
 describe('the environment', () => {
   test(
-    'is made once by calls at the same time, and again when it was removed or is broken',
+    'is made once by calls at the same time, and again when it is broken',
     async () => {
       await using bench = createBench();
       const tool = toolOf('run_python_code', 'python');
@@ -258,8 +258,6 @@ describe('the environment', () => {
       );
       expect((await run()).status).toBe('success');
       expect(existsSync(join(venv, 'bin', 'pip'))).toBe(true);
-      rmSync(venv, { recursive: true });
-      expect((await run()).status).toBe('success');
       expect(readdirSync(context.python.directory)).toEqual(['venv']);
     },
     slowMs,

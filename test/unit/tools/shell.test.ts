@@ -1,4 +1,4 @@
-// run_shell_command with real processes: output, limits, stops and what is left behind.
+// The tool run_shell_command with real processes: output, limits, stops and what is left behind.
 import { describe, expect, test } from 'bun:test';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { drainReason } from '../../../src/tools/tool.ts';
@@ -198,6 +198,8 @@ describe('configuration', () => {
     expect(reading.effect('{"command":"ls"}')).toBe('read_only');
     expect(shell.effect('{"command":"ls"}')).toBe('side_effecting');
     expect(shell.effect('not json')).toBe('read_only');
+    const own = toolOf('run_shell_command', 'shell', { variant: 'read_only', allowed_commands: ['make'] });
+    expect(own.effect('{"command":"make"}')).toBe('side_effecting');
     expect((await reading.run('{"command":"ls | wc -l"}', bench.context())).status).toBe('success');
     expect((await reading.run('{"command":"echo x > out"}', bench.context())).status).toBe('failed');
     expect(existsSync(bench.path('out'))).toBe(false);
