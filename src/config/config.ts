@@ -101,6 +101,8 @@ export interface Config {
   /** The model providers' variables that are set, by name: keys and base URLs. */
   readonly providers: Secret<ProviderCredentials>;
   readonly isDebug: boolean;
+  /** Hash the programs in the cache even when they are unchanged since they were last verified. */
+  readonly mustVerifyCache: boolean;
   readonly isNonInteractive: boolean;
   /** The whole environment of this process, from which lib/spawn.ts allow-lists what a child gets. */
   readonly childEnvironmentBase: Secret<Readonly<Record<string, string | undefined>>>;

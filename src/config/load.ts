@@ -71,6 +71,7 @@ export async function loadConfig({ scope, flags = {}, facts = processFacts() }: 
     },
     providers: createSecret(readProviders(environment)),
     isDebug: merged.read('isDebug') ?? false,
+    mustVerifyCache: merged.read('mustVerifyCache') ?? false,
     isNonInteractive: merged.read('isNonInteractive') ?? false,
     childEnvironmentBase: createSecret(environment),
   };

@@ -309,6 +309,13 @@ export const options = {
     scopes: ['api', 'exec', 'worker', 'server'],
     description: 'show stack traces and log in detail',
   },
+  mustVerifyCache: {
+    type: 'switch',
+    environment: ['KUBIYA_VERIFY'],
+    default: false,
+    scopes: ['exec', 'worker', 'server'],
+    description: 'hash the programs in the cache at every start, not only after a change',
+  },
   isNonInteractive: {
     type: 'switch',
     flag: 'non-interactive',

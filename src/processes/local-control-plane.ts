@@ -144,7 +144,10 @@ async function launchDevServer(
   place: DevServerPlace,
   teardown: Teardown,
 ): Promise<DevServer> {
-  const executable = await ensureDevServer(config.paths.cacheDirectory, { searchPath: scope.environment['PATH'] });
+  const executable = await ensureDevServer(config.paths.cacheDirectory, {
+    searchPath: scope.environment['PATH'],
+    mustVerify: config.mustVerifyCache,
+  });
   const devServer = await startDevServer({
     executable,
     port: place.port,

@@ -65,7 +65,7 @@ const publisherStopMs = 5_000;
 
 /** Makes the native addon available and loads the Temporal worker; begin it before anything else, await it last. */
 export async function loadTemporalWorker(config: Config): Promise<TemporalEngine> {
-  await prepareNativeAddon(config.paths.cacheDirectory);
+  await prepareNativeAddon(config.paths.cacheDirectory, { mustVerify: config.mustVerifyCache });
   return import('../worker/run.ts');
 }
 

@@ -88,11 +88,18 @@ test('two first runs at once fill the cache once and both work', async () => {
 
 test('a cache that was tampered with is repaired before it is used', async () => {
   const [cwd, home] = [place.folder('empty'), place.folder('home')];
-  const cached = [...new Bun.Glob('.kubiya/**/{temporal-*,temporal-core-*.node}').scanSync({ cwd: home, dot: true })];
-  const files = cached.filter((path) => !path.endsWith('.ok'));
-  expect(files).toHaveLength(2);
-  for (const file of files) writeFileSync(join(home, file), 'evil');
+  const files = [...new Bun.Glob('.kubiya/cache/*/*').scanSync({ cwd: home, dot: true, absolute: true })];
+  const programs = files.filter((path) => !path.endsWith('.ok'));
+  expect(programs).toHaveLength(2);
+  for (const program of programs) writeFileSync(program, 'evil');
   expectWorked(await runAgent({ cwd, environment: environment(home) }));
+  // With a stamp that fits, only KUBIYA_VERIFY sees it.
+  for (const program of programs) {
+    writeFileSync(program, Buffer.alloc(statSync(program).size, 'evil'));
+    const { size, mtimeNs, ctimeNs, ino } = statSync(program, { bigint: true });
+    writeFileSync(`${program}.ok`, `${size}:${mtimeNs}:${ctimeNs}:${ino}`);
+  }
+  expectWorked(await runAgent({ cwd, environment: { ...environment(home), KUBIYA_VERIFY: '1' } }));
 });
 
 const unfit: readonly (readonly [name: string, mount: (home: string) => string, sentence: RegExp])[] = [
