@@ -1,0 +1,72 @@
+// A scripted agent whose executions make ten tool calls, each leaving one line in a ledger outside, and some killing their worker.
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type ScriptedReply, type ScriptedServer, startScriptedOpenAi } from '../support/model-servers.ts';
+
+export const stepsPerExecution = 10;
+
+/** What the next call does besides its line: kill its worker before the line, or after it. */
+export type Trap = 'none' | 'kill_before_effect' | 'kill_after_effect';
+
+export interface StepAgent {
+  readonly model: ScriptedServer;
+  /** For the worker: the model's address. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** What `--model` gets. */
+  readonly modelName: string;
+  /** The prompt of an execution whose lines are `<tag>:<n>`. */
+  promptOf(tag: string): string;
+  /** The next call of any execution gets the trap, once. */
+  arm(trap: Trap): void;
+  /** Whom a trap kills. */
+  setWorker(pid: number): void;
+  ledger(): string[];
+  /** Results of the tool calls as the model saw them last, by tag. */
+  readonly results: ReadonlyMap<string, readonly string[]>;
+}
+
+/** `pauses` are the seconds before and after a call's line. */
+export async function startStepAgent(directory: string, pauses: { readonly before: number; readonly after: number }): Promise<StepAgent> {
+  const [script, pidFile, ledgerFile] = ['step.sh', 'victim.pid', 'ledger'].map((name) => join(directory, name)) as [string, string, string];
+  writeFileSync(script, stepScript(pidFile, ledgerFile, pauses));
+  appendFileSync(ledgerFile, '');
+  const results = new Map<string, readonly string[]>();
+  let armed: Trap = 'none';
+  const reply = (body: Record<string, unknown>): ScriptedReply => {
+    const messages = body['messages'] as { role: string; content: string }[];
+    const tag = /run (\S+)/.exec(messages.find(({ role }) => role === 'user')?.content ?? '')?.[1] ?? '?';
+    const seen = messages.filter(({ role }) => role === 'tool').map(({ content }) => content);
+    results.set(tag, seen);
+    if (seen.length >= stepsPerExecution) return { type: 'text', text: `all ${seen.length} steps of ${tag} are over` };
+    const trap = armed;
+    armed = 'none';
+    const command = `sh '${script}' ${tag} ${seen.length + 1} ${trap}`;
+    return { type: 'calls', calls: [{ name: 'run_shell_command', arguments: { command } }] };
+  };
+  const model = await startScriptedOpenAi(({ body }) => reply(body));
+  return {
+    model,
+    environment: { OPENAI_BASE_URL: model.url, OPENAI_API_KEY: 'sk-scripted' },
+    modelName: 'openai/scripted',
+    promptOf: (tag) => `run ${tag}`,
+    arm: (trap) => {
+      armed = trap;
+    },
+    setWorker: (pid) => writeFileSync(pidFile, `${pid}\n`),
+    ledger: () => readFileSync(ledgerFile, 'utf8').split('\n').filter(Boolean),
+    results,
+  };
+}
+
+/** The line is one write with O_APPEND. A call that has killed its worker waits for its own end. */
+function stepScript(pidFile: string, ledgerFile: string, { before, after }: { before: number; after: number }): string {
+  return `tag=$1 number=$2 trap=$3
+die() { kill -9 "$(cat '${pidFile}')"; sleep 60; }
+sleep ${before}
+[ "$trap" = kill_before_effect ] && die
+echo "$tag:$number" >> '${ledgerFile}'
+[ "$trap" = kill_after_effect ] && die
+sleep ${after}
+echo "did $tag:$number"
+`;
+}
