@@ -8,13 +8,14 @@ interface Check {
   readonly command: readonly string[];
 }
 
-const tool = (name: string): string => `node_modules/.bin/${name}`;
+/** Under Bun, because there may be no Node. */
+const tool = (name: string): string[] => [process.execPath, '--bun', 'run', name];
 
 const checks: readonly Check[] = [
-  { name: 'types', command: [tool('tsc'), '--noEmit', '-p', '.'] },
-  { name: 'lint', command: [tool('oxlint'), '--type-aware'] },
-  { name: 'format', command: [tool('oxfmt'), '--check'] },
-  { name: 'unused', command: [tool('knip'), '--no-progress', '--treat-config-hints-as-errors'] },
+  { name: 'types', command: [...tool('tsc'), '--noEmit', '-p', '.'] },
+  { name: 'lint', command: [...tool('oxlint'), '--type-aware'] },
+  { name: 'format', command: [...tool('oxfmt'), '--check'] },
+  { name: 'unused', command: [...tool('knip'), '--no-progress', '--treat-config-hints-as-errors'] },
   { name: 'tidy', command: [process.execPath, 'test', './test/tidy.test.ts', '--only-failures'] },
 ];
 

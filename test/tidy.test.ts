@@ -196,7 +196,7 @@ try { wait(); } catch {}
 export const f = (kind: 'g' | 'h'): number => { switch (kind) { case 'g': return 1; } return 2; };\n`,
     );
     // From the root, where the linter finds its type-aware half.
-    const lint = [join(root, 'node_modules/.bin/oxlint'), '--format', 'unix', directory];
+    const lint = [process.execPath, '--bun', 'run', 'oxlint', '--format', 'unix', directory];
     const { stdout, exitCode } = Bun.spawnSync(lint, { cwd: root });
     expect(exitCode).not.toBe(0);
     const rules = [
