@@ -13,6 +13,10 @@ export interface RouteDescription {
   /** Statuses of refusals, each answered with `problemSchema`; 401 and 500 are everywhere. */
   readonly refusals?: readonly number[];
   readonly isOpen?: boolean;
+  /** Request headers that mean something, with a sentence each. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** True when the answer is a stream of server-sent events. */
+  readonly isStream?: boolean;
 }
 
 const meanings: Readonly<Record<number, string>> = {
@@ -33,11 +37,15 @@ const meanings: Readonly<Record<number, string>> = {
 };
 
 export function route(description: RouteDescription): ReturnType<typeof describeRoute> {
-  const { summary, tag, answers, refusals = [], isOpen = false } = description;
+  const { summary, tag, answers, refusals = [], isOpen = false, headers = {}, isStream = false } = description;
   const responses: NonNullable<DescribeRouteOptions['responses']> = {};
   for (const [status, schema] of Object.entries(answers)) responses[status] = answer(Number(status), schema);
   for (const status of refusals) {
     responses[status] = answer(status, status === 422 ? validationProblemSchema : problemSchema);
+  }
+  if (isStream) {
+    const content = { 'text/event-stream': { schema: { type: 'string' as const } } };
+    responses[200] = { description: 'The stream', content };
   }
   if (!isOpen) responses[401] = answer(401, unauthorizedSchema);
   responses[500] = answer(500, problemSchema);
@@ -46,6 +54,9 @@ export function route(description: RouteDescription): ReturnType<typeof describe
     tags: [tag],
     ...(description.description === undefined ? {} : { description: description.description }),
     ...(isOpen ? { security: [] } : {}),
+    parameters: Object.entries(headers).map(([name, text]) => {
+      return { name, in: 'header' as const, description: text, schema: { type: 'string' as const } };
+    }),
     responses,
   });
 }

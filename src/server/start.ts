@@ -8,6 +8,7 @@ import type { ServerDeps } from './deps.ts';
 import { createEventLog } from './events.ts';
 import { createReconciler, type Reconciler } from './reconcile.ts';
 import { seed } from './seed.ts';
+import { setupFailure } from './store/database.ts';
 import { openStore } from './store/store.ts';
 import { createTemporal, type TemporalTarget } from './temporal.ts';
 
@@ -116,7 +117,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   } catch (error) {
     await temporal.close();
     store.close();
-    throw error;
+    throw setupFailure(error, options.databasePath);
   }
 }
 

@@ -94,10 +94,13 @@ export function eventRoutes(deps: ServerDeps): Hono {
     '/api/v1/executions/:id/stream',
     route({
       summary: 'Follow an execution (server-sent events)',
-      description:
-        'The log from its start, `history_complete`, then what happens; ends with `done`. With the header Last-Event-ID, or the parameter last_event_id, from there on; an id that is not known starts over after `gap_detected`.',
+      description: 'The log from its start, `history_complete`, then what happens; ends with `done`.',
+      headers: {
+        'Last-Event-ID': 'Go on behind this one; an id that is not known starts over after `gap_detected`',
+      },
+      isStream: true,
       tag,
-      answers: { 200: null },
+      answers: {},
       refusals: [404, 422],
     }),
     query(v.object({ last_event_id: v.nullish(v.string()) })),

@@ -35,7 +35,8 @@ export function executionRoutes(deps: ServerDeps): Hono {
     '/api/v1/agents/:id/execute',
     route({
       summary: 'Start an execution of an agent, by id or name',
-      description: `With the header ${idempotencyKeyHeader} a repetition gets the first answer. After a 503 the execution waits and is started when Temporal is back.`,
+      description: 'After a 503 the execution waits, and is started when Temporal is back.',
+      headers: { [idempotencyKeyHeader]: 'A repetition of the same request with the same key gets the first answer' },
       tag,
       answers: { 200: executeResponseSchema },
       refusals: [400, 404, 409, 413, 422, 502, 503, 507],

@@ -32,6 +32,11 @@ export function openDatabase(path: string): Database {
   }
 }
 
+/** What a failure while the database is being set up means for the user. */
+export function setupFailure(error: unknown, path: string): unknown {
+  return isStorageFailure(error) ? openFailure(error, path) : error;
+}
+
 /** SQLite codes of a disk that takes no more: nothing was stored, and the same request may succeed later. */
 export function isStorageFailure(error: unknown): boolean {
   const code = codeOf(error);
@@ -101,7 +106,7 @@ function openFailure(error: unknown, path: string): KubiyaError {
       cause: error,
     });
   }
-  if (code === 'SQLITE_FULL' || code === 'ENOSPC') {
+  if (isStorageFailure(error) || code === 'ENOSPC') {
     return new KubiyaError(`The disk of ${path} is full`, {
       kind: 'configuration',
       code: 'disk_full',

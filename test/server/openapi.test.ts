@@ -1,0 +1,126 @@
+// The OpenAPI document: valid 3.1, complete, and true to what the server answers.
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import type { ControlPlane } from '../../src/server/start.ts';
+import { absentTemporal, callerOf, startTestServer } from './support.ts';
+
+interface Document {
+  openapi: string;
+  paths: Record<
+    string,
+    Record<
+      string,
+      { responses: Record<string, unknown>; parameters?: { name: string; in: string }[]; requestBody?: unknown }
+    >
+  >;
+}
+
+let server: ControlPlane;
+let document: Document;
+
+beforeAll(async () => {
+  server = await startTestServer(absentTemporal);
+  document = (await callerOf(server.url)('GET', '/api/openapi.json')).body as unknown as Document;
+});
+afterAll(() => server.stop());
+
+describe('openapi.json', () => {
+  test('is valid OpenAPI 3.1', async () => {
+    expect(document.openapi).toBe('3.1.0');
+    expect(
+      await new Validator().validate(structuredClone(document) as unknown as Record<string, unknown>),
+    ).toMatchObject({ valid: true });
+  });
+
+  test('a broken document is found invalid by the same validator', async () => {
+    const broken = { ...structuredClone(document), paths: { '/x': { get: { responses: 'none' } } } };
+    expect(await new Validator().validate(broken as unknown as Record<string, unknown>)).toMatchObject({
+      valid: false,
+    });
+  });
+
+  test.each([
+    'GET /health',
+    'GET /api/health',
+    'GET /api/ready',
+    'GET /api/v1/environments',
+    'POST /api/v1/environments',
+    'GET /api/v1/environments/{id}',
+    'PATCH /api/v1/environments/{id}',
+    'DELETE /api/v1/environments/{id}',
+    'GET /api/v1/worker-queues',
+    'GET /api/v1/environments/{environment}/worker-queues',
+    'POST /api/v1/environments/{environment}/worker-queues',
+    'GET /api/v1/worker-queues/{id}',
+    'PATCH /api/v1/worker-queues/{id}',
+    'DELETE /api/v1/worker-queues/{id}',
+    'POST /api/v1/worker-queues/{id}/start',
+    'GET /api/v1/worker-queues/{id}/workers',
+    'GET /api/v1/worker-queues/{id}/executions',
+    'GET /api/v1/worker-queues/{id}/config',
+    'POST /api/v1/workers/{id}/heartbeat',
+    'POST /api/v1/workers/{id}/disconnect',
+    'GET /api/v1/agents',
+    'POST /api/v1/agents',
+    'GET /api/v1/agents/{id}',
+    'PATCH /api/v1/agents/{id}',
+    'DELETE /api/v1/agents/{id}',
+    'POST /api/v1/agents/{id}/execute',
+    'GET /api/v1/teams',
+    'POST /api/v1/teams',
+    'GET /api/v1/teams/{id}',
+    'PATCH /api/v1/teams/{id}',
+    'DELETE /api/v1/teams/{id}',
+    'GET /api/v1/models',
+    'POST /api/v1/models',
+    'GET /api/v1/models/{id}',
+    'PATCH /api/v1/models/{id}',
+    'DELETE /api/v1/models/{id}',
+    'GET /api/v1/skills',
+    'POST /api/v1/skills',
+    'GET /api/v1/skills/{id}',
+    'PATCH /api/v1/skills/{id}',
+    'DELETE /api/v1/skills/{id}',
+    'GET /api/v1/skills/associations/{type}/{id}/skills',
+    'POST /api/v1/skills/associations/{type}/{id}/skills',
+    'DELETE /api/v1/skills/associations/{type}/{id}/skills/{skill}',
+    'GET /api/v1/skills/associations/{type}/{id}/skills/resolved',
+    'GET /api/v1/execution-environment/{type}/{id}/resolved',
+    'GET /api/v1/execution-environment/{type}/{id}/resolved/full',
+    'GET /api/v1/executions',
+    'GET /api/v1/executions/{id}',
+    'PATCH /api/v1/executions/{id}',
+    'POST /api/v1/executions/{id}/message',
+    'POST /api/v1/executions/{id}/mark-done',
+    'POST /api/v1/executions/{id}/pause',
+    'POST /api/v1/executions/{id}/resume',
+    'POST /api/v1/executions/{id}/cancel',
+    'POST /api/v1/executions/{id}/events',
+    'GET /api/v1/executions/{id}/events',
+    'POST /api/v1/executions/{id}/events/batch',
+    'GET /api/v1/executions/{id}/stream',
+    'GET /api/v1/executions/{id}/session',
+    'POST /api/v1/executions/{id}/session',
+  ])('describes %s with its parameters, body and answers', (name) => {
+    const [method = '', path = ''] = name.split(' ');
+    const operation = document.paths[path]?.[method.toLowerCase()];
+    expect(operation).toBeDefined();
+    const inPath = [...path.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);
+    const described = (operation?.parameters ?? [])
+      .filter((parameter) => parameter.in === 'path')
+      .map((parameter) => parameter.name);
+    expect(described.sort()).toEqual(inPath.sort());
+    const statuses = Object.keys(operation?.responses ?? {});
+    expect(statuses.some((status) => status.startsWith('2'))).toBe(true);
+    expect(statuses).toContain('500');
+    if (!path.endsWith('health') && !path.endsWith('ready')) expect(statuses).toContain('401');
+    if (method === 'PATCH') expect(operation?.requestBody).toBeDefined();
+  });
+
+  test('describes nothing that the list above does not name', () => {
+    const described = Object.entries(document.paths).flatMap(([path, operations]) =>
+      Object.keys(operations).map((method) => `${method} ${path}`),
+    );
+    expect(described).toHaveLength(61);
+  });
+});
