@@ -6,7 +6,7 @@ import { organizationId } from './deps.ts';
 
 export type StreamDeps = Pick<ServerDeps, 'store' | 'events' | 'clock' | 'stopping'>;
 
-/** Rows read at once: a client that is slow holds one such page in our memory, and nothing else. */
+/** Rows read at once: a client that is slow holds one such page (at most 2 MB) in our memory, and nothing else. */
 const pageEventsMax = 100;
 /** Proxies cut silent connections after 30–60 s (protocol.md §1.5 has this number). */
 export const keepAliveIntervalMs = 15_000;
@@ -69,7 +69,7 @@ async function* follow(
       last = page.find((row) => row.eventType === 'done') ?? last;
       const text = page.filter((row) => row.eventType !== 'done').map((row) => frame(id, row));
       if (text.length > 0) yield text.join('');
-      if (page.length === pageEventsMax) continue;
+      if (page.length > 0) continue;
       if (isHistory) {
         isHistory = false;
         yield mark('history_complete', {

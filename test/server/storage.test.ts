@@ -132,7 +132,8 @@ describe('full disk', () => {
       ).toBe(507);
       // Reading goes on, and the refused report changed nothing.
       expect((await call('GET', `/api/v1/executions/${id}`)).body).toMatchObject({ status: 'pending' });
-      expect((await call('GET', `/api/v1/executions/${id}/events?limit=1000`)).body).toHaveLength(stored as never);
+      const last = await call('GET', `/api/v1/executions/${id}/events?after=${stored - 1}`);
+      expect(last.body).toMatchObject([{ sequence: stored, event_id: `e${stored - 1}` }]);
 
       rmSync(join(mount, 'ballast'));
       expect(
@@ -147,7 +148,7 @@ describe('full disk', () => {
       const failure = await failureOf(startTestServer(absentTemporal, { databasePath: join(mount, 'second.sqlite') }));
       expect(failure).toMatchObject({ exitCode: 6, code: 'disk_full' });
     } finally {
-      spawnSync('umount', [mount]);
+      spawnSync('umount', ['--lazy', mount]);
     }
   }, 30_000);
 });

@@ -182,7 +182,7 @@ describe('order and shape', () => {
 
   test('too much is refused: an event, a batch, an empty one', async () => {
     const id = await newExecution();
-    const large = { ...chunk(1), data: { content: 'x'.repeat(300_000) } };
+    const large = { ...chunk(1), data: { content: 'x'.repeat(1_100_000) } };
     expect(
       (await call('POST', `/api/v1/executions/${id}/events/batch`, { events: [chunk(2), large] })).body,
     ).toMatchObject({ code: 'event_too_large', event_id: 'c:1' });

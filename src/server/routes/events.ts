@@ -26,8 +26,8 @@ import { streamExecution } from '../stream.ts';
 const tag = 'events';
 /** 50,000 model calls with a tool each; an execution that says more is broken, and its log would fill the disk. */
 const eventsPerExecutionMax = 200_000;
-/** A stream reads 100 events at once, so this bounds what one client can make us hold; tools cut at 10,000 characters. */
-const eventDataBytesMax = 256_000;
+/** The longest answers of models are half of it; tools cut their output at 10,000 characters. */
+const eventDataBytesMax = 1_000_000;
 const eventsListedMax = 1_000;
 /** Messages of a session that is put together from events. */
 const sessionMessagesMax = 1_000;
@@ -175,8 +175,8 @@ function messagesOf({ store }: ServerDeps, execution: number): SessionMessage[] 
     for (const { eventType, data, timestamp } of rows) {
       if (eventType === 'message') messages.push({ timestamp, ...parseBody(data) } as SessionMessage);
     }
+    if (rows.length === 0) break;
     after = rows.at(-1)?.sequence ?? after;
-    if (rows.length < eventsListedMax) break;
   }
   return messages.slice(0, sessionMessagesMax);
 }

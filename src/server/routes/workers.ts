@@ -12,7 +12,7 @@ import {
 } from '../../protocol/control-plane.ts';
 import { organizationId, type ServerDeps } from '../deps.ts';
 import { findQueue } from '../lookups.ts';
-import { jsonBody, route } from '../openapi.ts';
+import { jsonBody, query, route } from '../openapi.ts';
 import { HttpProblem, notFound } from '../problems.ts';
 import type { QueueRecord, WorkerRecord } from '../store/queues.ts';
 import { withoutUndefined } from './resources.ts';
@@ -46,8 +46,19 @@ export function workerRoutes(deps: ServerDeps): Hono {
   );
   app.get(
     '/api/v1/worker-queues/:id/workers',
-    route({ summary: 'The live workers of a queue', tag, answers: { 200: v.array(workerSchema) }, refusals: [404] }),
-    (context) => context.json(store.queues.liveWorkers(findQueue(deps, context.req.param('id')).id).map(show)),
+    route({
+      summary: 'The live workers of a queue',
+      description: 'With include_gone=true those of the last 24 hours.',
+      tag,
+      answers: { 200: v.array(workerSchema) },
+      refusals: [404, 422],
+    }),
+    query(v.object({ include_gone: v.nullish(v.picklist(['true', 'false'])) })),
+    (context) => {
+      const { id } = findQueue(deps, context.req.param('id'));
+      const includesGone = context.req.valid('query').include_gone === 'true';
+      return context.json((includesGone ? store.queues.knownWorkers(id) : store.queues.liveWorkers(id)).map(show));
+    },
   );
   app.post(
     '/api/v1/workers/:id/heartbeat',
@@ -148,7 +159,7 @@ function startResponse(deps: ServerDeps, queue: QueueRecord, worker: WorkerRecor
 
 function show({ id, body, registeredAtMs, lastHeartbeatMs }: WorkerRecord): Worker {
   return {
-    ...(body as Pick<Worker, 'system_info' | 'logs' | 'worker_metadata' | 'current_task_id'>),
+    ...(body as Pick<Worker, 'system_info' | 'logs' | 'worker_metadata' | 'current_task_id' | 'journal_id'>),
     id,
     worker_id: id,
     status: typeof body['status'] === 'string' ? body['status'] : 'active',

@@ -15,6 +15,7 @@ export interface EventRow {
 export interface Events {
   /** Numbers and stores what is new; to be called inside a transaction. */
   append(execution: number, events: readonly WireEvent[]): { accepted: number; duplicates: number };
+  /** At most `limit`, and no more than about `pageBytesMax`: only an empty page is the end. */
   after(execution: number, sequence: number, limit: number): EventRow[];
   /** Null when there is none. */
   at(execution: number, sequence: number): EventRow | null;
@@ -31,6 +32,9 @@ interface Row {
   timestamp: string;
   stored_at_micros: number;
 }
+
+/** What a reader holds in memory at once; one event may be as large as this. */
+const pageBytesMax = 1_000_000;
 
 export function createEvents(database: Database, clock: { nowMs(): number }): Events {
   const columns = 'sequence, event_id, event_type, data, timestamp, stored_at_micros';
@@ -63,7 +67,16 @@ export function createEvents(database: Database, clock: { nowMs(): number }): Ev
       const accepted = sequence - before;
       return { accepted, duplicates: events.length - accepted };
     },
-    after: (execution, sequence, limit) => after.all(execution, sequence, limit).map(rowOf),
+    after: (execution, sequence, limit) => {
+      const page: EventRow[] = [];
+      let bytes = 0;
+      for (const row of after.iterate(execution, sequence, limit)) {
+        page.push(rowOf(row));
+        bytes += row.data.length;
+        if (bytes >= pageBytesMax) break;
+      }
+      return page;
+    },
     at: (execution, sequence) => maybe(at.get(execution, sequence)),
     done: (execution) => maybe(done.get(execution)),
     // Numbers have no gaps.

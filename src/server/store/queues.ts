@@ -50,6 +50,8 @@ export interface Queues {
   beat(workerId: string, options: { liveUntilMs: number; body: Body }): void;
   disconnect(workerId: string): void;
   liveWorkers(queueId: string): WorkerRecord[];
+  /** Those that are gone as well, until they are forgotten. */
+  knownWorkers(queueId: string): WorkerRecord[];
   liveWorkerCount(): number;
   /** When a worker of the queue was last alive. */
   lastLiveAtMs(queueId: string): number | null;
@@ -120,6 +122,7 @@ type Workers = Pick<
   | 'beat'
   | 'disconnect'
   | 'liveWorkers'
+  | 'knownWorkers'
   | 'liveWorkerCount'
   | 'lastLiveAtMs'
   | 'forgetWorkersBefore'
@@ -148,6 +151,7 @@ function createWorkers(database: Database, clock: { nowMs(): number }): Workers 
   const live = database.query<WorkerRow, [string, number]>(
     `${select} WHERE queue_id = ? AND live_until_ms >= ? ORDER BY registered_at_ms, id`,
   );
+  const known = database.query<WorkerRow, [string]>(`${select} WHERE queue_id = ? ORDER BY registered_at_ms, id`);
   const liveCount = database.query<{ count: number }, [number]>(
     'SELECT count(*) AS count FROM workers WHERE live_until_ms >= ?',
   );
@@ -171,6 +175,7 @@ function createWorkers(database: Database, clock: { nowMs(): number }): Workers 
     beat: (id, { liveUntilMs, body }) => void beat.run(clock.nowMs(), liveUntilMs, JSON.stringify(body), id),
     disconnect: (id) => void disconnect.run(id),
     liveWorkers: (queueId) => live.all(queueId, clock.nowMs()).map(workerOf),
+    knownWorkers: (queueId) => known.all(queueId).map(workerOf),
     liveWorkerCount: () => liveCount.get(clock.nowMs())?.count ?? 0,
     lastLiveAtMs: (queueId) => lastLive.get(queueId)?.at ?? null,
     forgetWorkersBefore: (ms) => void forget.run(ms),
