@@ -38,6 +38,7 @@ export function createEventLog(store: Store): EventLog {
   let waiting: Waiting[] = [];
   let waitingEvents = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let flushedAt = -Infinity;
   let isClosed = false;
   let subscriberCount = 0;
 
@@ -51,6 +52,7 @@ export function createEventLog(store: Store): EventLog {
     waiting = [];
     waitingEvents = 0;
     if (group.length === 0) return;
+    flushedAt = performance.now();
     try {
       const published = store.transaction(() =>
         group.map(({ execution, events }) => store.events.append(execution, events)),
@@ -74,7 +76,8 @@ export function createEventLog(store: Store): EventLog {
         waiting.push({ execution, events, resolve, reject });
         waitingEvents += events.length;
         if (waitingEvents >= groupEventsMax) flush();
-        else timer ??= setTimeout(flush, groupDelayMsMax);
+        // After a pause the first event goes out at once, and what follows it within the delay shares a commit.
+        else timer ??= setTimeout(flush, performance.now() - flushedAt > groupDelayMsMax ? 0 : groupDelayMsMax);
       }),
     flush,
     notify,
