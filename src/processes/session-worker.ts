@@ -19,6 +19,7 @@ import type { Session, TemporalAddress, WorkerCounters, WorkerDeps } from '../wo
 import { createJournal } from '../worker/journal.ts';
 import { prepareNativeAddon } from '../worker/native.ts';
 import type { RunningWorker } from '../worker/run.ts';
+import { createSoleJournalProof, journalIdentity } from '../worker/sole-journal.ts';
 import type { InstanceScope } from './instance-scope.ts';
 import type { Teardown } from './teardown.ts';
 
@@ -99,8 +100,15 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
     log: scope.log.child('events'),
   });
   const counters: WorkerCounters = { executionsCompleted: 0, executionsFailed: 0, modelCalls: 0, toolCalls: 0 };
-  const calls = createCallRegistry(journal, (error) =>
-    log.error('The journal could not be written', { reason: messageOf(error) }),
+  const calls = createCallRegistry(
+    journal,
+    (error) => log.error('The journal could not be written', { reason: messageOf(error) }),
+    createSoleJournalProof({
+      client,
+      queueId: session.queueId,
+      journalId: journalIdentity(place.journalDirectory),
+      now: systemClock.now,
+    }),
   );
   const credentials = credentialsOf(config, registration);
   const deps: WorkerDeps = {
@@ -129,12 +137,17 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
 }
 
 async function register(options: SessionWorkerOptions, systemInfo: SystemInfoCollector): Promise<WorkerStartResponse> {
-  const { client, queue, scope, signal } = options;
+  const { client, queue, scope, place, signal } = options;
   for (let attempt = 1; ; attempt++) {
     try {
       return await client.startQueue(
         queue.id,
-        { worker_sdk_version: version, system_info: systemInfo.collect(), control_plane_url: client.url },
+        {
+          worker_sdk_version: version,
+          system_info: systemInfo.collect(),
+          control_plane_url: client.url,
+          journal_id: journalIdentity(place.journalDirectory),
+        },
         { attemptsMax: 1, timeoutMs: registrationTimeoutMs, signal },
       );
     } catch (error) {

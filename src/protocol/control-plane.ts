@@ -251,6 +251,8 @@ export const workerStartRequestSchema = v.object({
   worker_sdk_version: optionalText,
   system_info: v.nullish(systemInfoSchema),
   control_plane_url: optionalText,
+  /** Ours: names the journal of the worker, so that others can tell whether a call may have run elsewhere. */
+  journal_id: optionalText,
 });
 export type WorkerStartRequest = v.InferInput<typeof workerStartRequestSchema>;
 
@@ -321,6 +323,8 @@ export const workerSchema = v.object({
   system_info: v.nullish(systemInfoSchema),
   logs: v.nullish(strings),
   worker_metadata: v.nullish(object),
+  /** Ours. */
+  journal_id: optionalText,
 });
 export type Worker = v.InferOutput<typeof workerSchema>;
 

@@ -10,6 +10,8 @@ export interface CallIdentity {
   readonly attempt: number;
   /** A model call may be paid again; everything else follows the tool's effect. */
   readonly effect: ToolEffect | 'model';
+  /** When Temporal scheduled the first attempt (epoch milliseconds); absent where that is not known. */
+  readonly scheduledAtMs?: number;
 }
 
 /** Why a running call is told to stop: a person cancelled the execution, or this worker's drain limit is over. */
@@ -51,8 +53,15 @@ interface LiveCall {
 const outputFlushMs = 250;
 const outputFlushCharactersMax = 4_000;
 
-export function createCallRegistry(journal: Journal, onJournalError: (error: unknown) => void): CallRegistry {
-  return new LiveCalls(journal, onJournalError);
+/** Whether no worker with another journal can have got a call since then. Must not throw. */
+export type SoleJournalProof = (sinceMs: number) => Promise<boolean>;
+
+export function createCallRegistry(
+  journal: Journal,
+  onJournalError: (error: unknown) => void,
+  isSoleJournal: SoleJournalProof = () => Promise.resolve(false),
+): CallRegistry {
+  return new LiveCalls(journal, onJournalError, isSoleJournal);
 }
 
 /** Lives as long as the worker; what it knows of running calls dies with it, what it wrote does not. */
@@ -64,6 +73,7 @@ class LiveCalls implements CallRegistry {
   constructor(
     private readonly journal: Journal,
     private readonly onJournalError: (error: unknown) => void,
+    private readonly isSoleJournal: SoleJournalProof,
   ) {}
 
   get liveCount(): number {
@@ -98,6 +108,12 @@ class LiveCalls implements CallRegistry {
     for (const call of this.live.values()) call.controller.abort(reason);
   }
 
+  /** An attempt that died with its worker before it wrote a word is harmless if that worker can only have been one of ours. */
+  private async hasReachedNobody(call: CallIdentity, entry: JournalEntry | undefined): Promise<boolean> {
+    if (entry?.hasStarted === true || call.scheduledAtMs === undefined) return false;
+    return await this.isSoleJournal(call.scheduledAtMs);
+  }
+
   private async perform<Result>(
     call: CallIdentity,
     operations: CallOperations<Result>,
@@ -111,7 +127,7 @@ class LiveCalls implements CallRegistry {
     }
     const isSynced = call.effect === 'side_effecting';
     const received = { ...recordBase(call), type: 'received', attempt: call.attempt } as const;
-    if (!mayStart(call, entry)) {
+    if (!mayStart(call, entry) && !(await this.hasReachedNobody(call, entry))) {
       const result = operations.interrupted(entry?.output ?? '');
       await execution.append([received, { ...recordBase(call), type: 'finished', result }], { isSynced });
       return result;

@@ -8,6 +8,8 @@ import { fatalFailureType, passingFailureType } from '../../protocol/workflow.ts
 export interface Attempt {
   /** Temporal's attempt number, from 1. */
   readonly number: number;
+  /** When the first attempt was scheduled. */
+  readonly scheduledAtMs: number;
 }
 
 /**
@@ -33,7 +35,7 @@ export async function runAttempt<Result>(
   });
   abandoned.catch(() => undefined);
   try {
-    const result = work({ number: context.info.attempt });
+    const result = work({ number: context.info.attempt, scheduledAtMs: context.info.scheduledTimestampMs });
     result.catch(() => undefined); // may end after this attempt was abandoned
     return await Promise.race([result, abandoned]);
   } catch (error) {

@@ -31,6 +31,7 @@ export function createCallTool(
           callId: call.callId,
           turn: input.turn,
           attempt: attempt.number,
+          scheduledAtMs: attempt.scheduledAtMs,
           effect: call.effect,
         },
         {

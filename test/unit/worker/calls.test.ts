@@ -176,6 +176,31 @@ describe('after the worker was killed', () => {
   });
 });
 
+test('an attempt that nobody wrote down is harmless only when this journal is proven to be the only one', async () => {
+  const unseen: CallIdentity = { ...identity(2), scheduledAtMs: 1_000 };
+  const runWith = async (call: CallIdentity, isSole: boolean): Promise<string> => {
+    const asked: number[] = [];
+    const journal = await openJournal();
+    const registry = createCallRegistry(journal, unexpected, async (sinceMs) => asked.push(sinceMs) > 0 && isSole);
+    const result = await registry.run(
+      call,
+      operations(async () => 'ran'),
+    );
+    expect(asked).toEqual(call.scheduledAtMs === undefined ? [] : [call.scheduledAtMs]);
+    return result;
+  };
+  expect(await runWith({ ...unseen, callId: 'e1:1:0' }, false)).toBe('interrupted:');
+  expect(await runWith({ ...unseen, callId: 'e1:1:1' }, true)).toBe('ran');
+  expect(await runWith({ ...identity(2), callId: 'e1:1:2' }, true)).toBe('interrupted:');
+});
+
+test('a call that has started is never proven harmless', async () => {
+  writeFileSync(fileOf(), line('received', { attempt: 1 }) + line('started', {}));
+  const journal = await openJournal();
+  const registry = createCallRegistry(journal, unexpected, () => unexpected(new Error('nobody needs to be asked')));
+  expect(await registry.run({ ...identity(2), scheduledAtMs: 1_000 }, operations(never))).toBe('interrupted:');
+});
+
 test('a side-effecting call starts later only if this journal saw every earlier attempt and no start', () => {
   const entry = (attempts: number[], hasStarted: boolean) => ({
     turn: 1,
