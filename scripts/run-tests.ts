@@ -1,7 +1,7 @@
 // Runs the test files, each in a process of its own: `bun run test [PATH …] [--everything]`; the last line is `N passed, N failed`.
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { createId } from '../src/lib/ids.ts';
 import { killGroup } from '../src/lib/kill-group.ts';
 import { processesWithMarker, sweepByMarker } from '../src/lib/process-tree.ts';
@@ -112,13 +112,15 @@ async function runFile(file: string, home: string, groups: Set<number>): Promise
   const report = `${ownHome}.xml`;
   const marker = `test-run-${createId()}`;
   const inherited = Object.entries(process.env).filter(([name]) => environmentNames.test(name));
+  // Tests start `bun`, and scripts/setup.sh may have put it where nobody else finds it.
+  const searchPath = `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}`;
   // A file, not a pipe: whatever a test leaves running cannot keep us waiting for its end.
   const log = `${ownHome}.log`;
   const descriptor = openSync(log, 'w');
   const reporter = ['--reporter=junit', `--reporter-outfile=${report}`];
   const child = Bun.spawn([process.execPath, 'test', `./${file}`, `--timeout=${limit.testMs}`, ...reporter], {
     cwd: root,
-    env: { ...Object.fromEntries(inherited), HOME: ownHome, KUBIYA_INSTANCE: marker },
+    env: { ...Object.fromEntries(inherited), PATH: searchPath, HOME: ownHome, KUBIYA_INSTANCE: marker },
     stdio: ['ignore', descriptor, descriptor],
     detached: true,
   });
