@@ -3,7 +3,7 @@ import { messageOf } from '../errors.ts';
 import type { ServerDeps } from './deps.ts';
 import { startWorkflow } from './execute.ts';
 import { advance } from './progress.ts';
-import { deleteQueue } from './routes/queues.ts';
+import { removeAbandonedQueues } from './queue-removal.ts';
 import type { ExecutionRecord } from './store/executions.ts';
 import { TemporalError, type WorkflowState } from './temporal.ts';
 
@@ -77,7 +77,7 @@ function isAnythingOpen({ store }: ServerDeps): boolean {
 
 async function reconcile(deps: ServerDeps, firstSeen: FirstSeen): Promise<void> {
   const { store, clock } = deps;
-  removeEphemeralQueues(deps);
+  removeAbandonedQueues(deps);
   store.queues.forgetWorkersBefore(clock.now() - workerRetentionMs);
   const before = new Date(clock.now() - retentionMs).toISOString();
   const expired = store.executions.expired({ before, keep: executionsKeptMax, limit: deletedPerRoundMax });
@@ -152,16 +152,4 @@ function outcomeOf(
   if (status === 'completed' || status === 'cancelled') return { status, response, usage, errorMessage: error };
   const errorMessage = error ?? execution.errorMessage ?? 'The workflow ended without a reason';
   return { status, response, usage, errorMessage };
-}
-
-function removeEphemeralQueues(deps: ServerDeps): void {
-  const { store, clock, log } = deps;
-  for (const queue of store.queues.list()) {
-    if (!queue.isEphemeral || queue.autoCleanupAfterSeconds === null) continue;
-    if (store.queues.liveWorkers(queue.id).length > 0) continue;
-    const lastUsedMs = Math.max(Date.parse(queue.createdAt), store.queues.lastLiveAtMs(queue.id) ?? 0);
-    if (clock.now() - lastUsedMs < queue.autoCleanupAfterSeconds * 1000) continue;
-    deleteQueue(deps, queue);
-    log.info('An ephemeral queue was removed', { queue: queue.name });
-  }
 }

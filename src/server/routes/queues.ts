@@ -15,6 +15,7 @@ import { organizationId, type ServerDeps } from '../deps.ts';
 import { findQueue, findResource } from '../lookups.ts';
 import { digits, jsonBody, query, route } from '../openapi.ts';
 import { HttpProblem } from '../problems.ts';
+import { removeQueue } from '../queue-removal.ts';
 import type { NewQueue, QueueRecord } from '../store/queues.ts';
 import type { Body } from '../store/resources.ts';
 import { refuseTaken } from './resources.ts';
@@ -83,7 +84,7 @@ export function queueRoutes(deps: ServerDeps): Hono {
     (context) => {
       const queue = findQueue(deps, context.req.param('id'));
       refuseInUse(deps, queue);
-      deleteQueue(deps, queue);
+      removeQueue(deps, queue);
       return context.body(null, 204);
     },
   );
@@ -131,15 +132,6 @@ function addReports(app: Hono, deps: ServerDeps): void {
     route({ summary: 'Its configuration, with a version', tag, answers: { 200: queueConfigSchema }, refusals: [404] }),
     (context) => context.json(configOf(deps, findQueue(deps, context.req.param('id')))),
   );
-}
-
-/** Together with what waits for it: nobody would ever run that. */
-export function deleteQueue({ store, wake }: ServerDeps, queue: QueueRecord): void {
-  store.transaction(() => {
-    for (const execution of store.executions.openOfQueue(queue.id)) store.executions.requestCancel(execution.id);
-    store.queues.delete(queue.id);
-  });
-  wake();
 }
 
 function refuseInUse({ store }: ServerDeps, queue: QueueRecord): void {

@@ -6,7 +6,7 @@ import { findResource } from '../lookups.ts';
 import { digits, jsonBody, query, route } from '../openapi.ts';
 import { HttpProblem } from '../problems.ts';
 import { isUniqueViolation } from '../store/database.ts';
-import type { Body, Resource, ResourceKind } from '../store/resources.ts';
+import { withoutUndefined, type Body, type Resource, type ResourceKind } from '../store/resources.ts';
 
 export interface ResourceRoutes {
   readonly kind: ResourceKind;
@@ -142,8 +142,4 @@ export function refuseTaken<T>(noun: string, write: () => T): T {
       hint: `kubiya ${noun} list`,
     });
   }
-}
-
-export function withoutUndefined(body: Body): Body {
-  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
 }

@@ -15,7 +15,7 @@ import { findQueue } from '../lookups.ts';
 import { jsonBody, query, route } from '../openapi.ts';
 import { HttpProblem, notFound } from '../problems.ts';
 import type { QueueRecord, WorkerRecord } from '../store/queues.ts';
-import { withoutUndefined } from './resources.ts';
+import { withoutUndefined } from '../store/resources.ts';
 
 const tag = 'workers';
 /** A worker is alive until it has missed two heartbeats and half of the third. */

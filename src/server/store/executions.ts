@@ -3,7 +3,7 @@ import type { Database, SQLQueryBindings } from 'bun:sqlite';
 import type * as v from 'valibot';
 import type { executeRequestSchema } from '../../protocol/control-plane.ts';
 import { terminalStatuses, type AgentExecutionInput, type ExecutionStatus } from '../../protocol/workflow.ts';
-import { parseBody, type Body } from './resources.ts';
+import { parseBody, withoutUndefined, type Body } from './resources.ts';
 
 export type ExecuteInput = v.InferOutput<typeof executeRequestSchema>;
 
@@ -157,7 +157,7 @@ export function createExecutions(database: Database, clock: { nowMs(): number; n
     openCount: () => openCount.get()?.count ?? 0,
     openOfQueue: (queueId) => openOfQueue.all(queueId).map(recordOf),
     change: (record, changes) => {
-      const next = { ...record, ...definedOf(changes) };
+      const next = { ...record, ...withoutUndefined(changes) };
       const json = [JSON.stringify(next.usage), JSON.stringify(next.metadata)];
       const isOpen = Number(!terminalStatuses.has(next.status));
       const times = [next.startedAt, next.completedAt, isOpen, clock.nowText()];
@@ -206,10 +206,6 @@ function createSessions(
       return { sessionId: row.session_id, messages, metadata: parseBody(row.metadata) };
     },
   };
-}
-
-function definedOf(change: ExecutionChange): Partial<ExecutionRecord> {
-  return Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
 }
 
 function present(row: Row | null): ExecutionRecord {

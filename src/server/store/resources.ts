@@ -109,6 +109,13 @@ export function parseBody(text: string): Body {
   return JSON.parse(text) as Body;
 }
 
+/** An absent field and an undefined one are the same to a caller, and not to a spread. */
+export function withoutUndefined<T extends object>(fields: T): Defined<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<T>;
+}
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
 function resourceOf(row: Row): Resource {
   const { id, name, created_at: createdAt, updated_at: updatedAt } = row;
   return { id, name, body: parseBody(row.body), createdAt, updatedAt };
