@@ -42,6 +42,8 @@ export interface KillRun {
 /** Executions that run side by side: each kill says something of each. */
 const executionsAtOnce = 3;
 const queue = 'chaos';
+/** About half of what an execution takes. */
+const spreadMs = 800;
 /** A kill is aimed at what happens next; when nothing does for so long, something is stuck. */
 const aimLimitMs = 20_000;
 /** Far above the limit that the test sets: so that what is late is measured, not cut. */
@@ -53,18 +55,20 @@ export const callIdOf = (executionId: string, step: number): string => `${execut
 export async function runKills(options: KillRunOptions): Promise<KillRun> {
   const home = createHome();
   try {
-    const agent = await startStepAgent(home.directory, { before: 0.03, after: 0.03 });
+    const agent = await startStepAgent(home.directory, { before: 0.05, after: 0.05 });
     const server = await startLocalServer({ home });
     const temporal = await connectTemporal(server.temporalAddress);
     const run = new Run(options, home, agent, server, temporal);
+    let result: Omit<KillRun, 'leftovers'>;
     try {
       await run.draw();
-      return await run.finish();
+      result = await run.finish();
     } finally {
       await temporal.close();
       await server.stop();
       await agent.model.stop();
     }
+    return { ...result, leftovers: home.processes() };
   } finally {
     home.remove();
   }
@@ -97,13 +101,15 @@ class Run {
       const missing = windows.filter((window) => (hits.get(window) ?? 0) < hitsPerWindow);
       if (missing.length === 0 || performance.now() - startMs > drawLimitMs) return;
       await this.refill();
+      // Otherwise most kills would hit the first steps of executions that began together.
+      await new Promise((done) => setTimeout(done, this.random() * spreadMs));
       const target = missing[Math.floor(this.random() * missing.length)] ?? 'during_call';
       const found = await this.killAt(target);
       say(`kill ${this.kills.length} aimed at ${target}, hit ${found.map(({ moment }) => moment).join(', ')}`);
     }
   }
 
-  async finish(): Promise<KillRun> {
+  async finish(): Promise<Omit<KillRun, 'leftovers'>> {
     const records: ExecutionRecord[] = [];
     for (const [id, tag] of this.executions) {
       const view = await this.server.ended(id, endLimitMs);
@@ -117,13 +123,11 @@ class Run {
     await worker.process.end('SIGTERM');
     const journals = readJournals(worker.journalDirectory);
     const hits = await this.hits();
-    const leftovers = this.home.processes([this.server.process.pid]).filter((line) => !/__guardian|start-dev/.test(line));
     return {
       executions: records.map((record) => ({ ...record, journal: journals.get(record.id) ?? [] })),
       kills: this.kills,
       ledger: this.agent.ledger(),
       hits,
-      leftovers,
     };
   }
 

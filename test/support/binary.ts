@@ -24,8 +24,8 @@ function build(): string {
 export interface Home {
   readonly directory: string;
   readonly kubiyaHome: string;
-  /** Processes of ours and of our tools, zombies excepted; those that a test started itself with `exceptPids`. */
-  processes(exceptPids?: readonly number[]): readonly string[];
+  /** Processes of ours and of our tools, zombies excepted. */
+  processes(): readonly string[];
   /** Waits until nothing of this home runs; throws with what still does. */
   waitUntilEmpty(limitMs: number): Promise<void>;
   /** Kills what is left and deletes the directory. */
@@ -34,8 +34,7 @@ export interface Home {
 
 export function createHome(): Home {
   const directory = mkdtempSync(join(tmpdir(), 'kubiya-home-'));
-  const processes = (exceptPids: readonly number[] = []): readonly string[] =>
-    processesNaming(directory).flatMap(({ pid, command }) => (exceptPids.includes(pid) ? [] : [`${pid} ${command}`]));
+  const processes = (): readonly string[] => processesNaming(directory).map(({ pid, command }) => `${pid} ${command}`);
   return {
     directory,
     kubiyaHome: join(directory, '.kubiya'),
