@@ -148,10 +148,9 @@ async function launch(command: readonly string[], options: LaunchOptions, isRead
 }
 
 /** Looks again and again, without a pause that would be seen in a result. */
-export async function until<Found>(look: () => Found | undefined, limitMs: number): Promise<Found> {
+export async function until(isTrue: () => boolean, limitMs: number): Promise<void> {
   for (const deadline = performance.now() + limitMs; performance.now() < deadline; await Bun.sleep(pollMs)) {
-    const found = look();
-    if (found !== undefined) return found;
+    if (isTrue()) return;
   }
   throw new Error(`it did not happen within ${limitMs} ms`);
 }
