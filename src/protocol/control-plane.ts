@@ -1,5 +1,5 @@
 // The control plane's HTTP API as schemas: what its clients send and what it answers (protocol.md §1), ours and Kubiya's cloud.
-// One file although long: it is the whole API, read and searched as one page, and it has no logic.
+// One file because it is the whole API, read and searched as one page, and has no logic.
 import * as v from 'valibot';
 import { agentEventSchema } from './events.ts';
 import { resolvedSkillSchema } from './tool.ts';

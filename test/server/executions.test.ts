@@ -1,4 +1,5 @@
 // Executions against the real Temporal: started once, steered, ended, found again after restarts and outages.
+// One file because all of it shares one Temporal server and one control plane, which take a second to start.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { Connection } from '@temporalio/client';
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -36,6 +36,13 @@ const ownTypes: ReadonlySet<string> = new Set(['status', 'done']);
 
 export function eventRoutes(deps: ServerDeps): Hono {
   const app = new Hono();
+  addPublishing(app, deps);
+  addReading(app, deps);
+  addSession(app, deps);
+  return app;
+}
+
+function addPublishing(app: Hono, deps: ServerDeps): void {
   app.post(
     '/api/v1/executions/:id/events',
     route({
@@ -70,6 +77,9 @@ export function eventRoutes(deps: ServerDeps): Hono {
       return context.json(await publish(deps, execution, context.req.valid('json').events), 202);
     },
   );
+}
+
+function addReading(app: Hono, deps: ServerDeps): void {
   app.get(
     '/api/v1/executions/:id/events',
     route({
@@ -110,8 +120,6 @@ export function eventRoutes(deps: ServerDeps): Hono {
       return streamExecution(deps, execution, lastEventId, context.req.raw.signal);
     },
   );
-  addSession(app, deps);
-  return app;
 }
 
 function addSession(app: Hono, deps: ServerDeps): void {

@@ -29,8 +29,15 @@ const tag = 'executions';
 const listCountMax = 200;
 
 export function executionRoutes(deps: ServerDeps): Hono {
-  const { store } = deps;
   const app = new Hono();
+  addExecute(app, deps);
+  addReading(app, deps);
+  addReport(app, deps);
+  addSteering(app, deps);
+  return app;
+}
+
+function addExecute(app: Hono, deps: ServerDeps): void {
   app.post(
     '/api/v1/agents/:id/execute',
     route({
@@ -49,6 +56,10 @@ export function executionRoutes(deps: ServerDeps): Hono {
       );
     },
   );
+}
+
+function addReading(app: Hono, deps: ServerDeps): void {
+  const { store } = deps;
   app.get(
     '/api/v1/executions',
     route({
@@ -83,6 +94,9 @@ export function executionRoutes(deps: ServerDeps): Hono {
     route({ summary: 'One execution', tag, answers: { 200: executionSchema }, refusals: [404] }),
     (context) => context.json(show(deps, findExecution(deps, context.req.param('id')))),
   );
+}
+
+function addReport(app: Hono, deps: ServerDeps): void {
   app.patch(
     '/api/v1/executions/:id',
     route({
@@ -109,8 +123,6 @@ export function executionRoutes(deps: ServerDeps): Hono {
       return context.json(show(deps, findExecution(deps, id)));
     },
   );
-  addSteering(app, deps);
-  return app;
 }
 
 function addSteering(app: Hono, deps: ServerDeps): void {

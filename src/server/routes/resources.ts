@@ -32,38 +32,15 @@ export interface ResourceRoutes {
 const listCountMax = 1_000;
 
 export function resourceRoutes(deps: ServerDeps, options: ResourceRoutes): Hono {
-  const { kind, answer, nameField, defaults } = options;
+  const { kind, answer } = options;
   const { store } = deps;
   const root = `/api/v1/${options.path}`;
   // Ids of models contain slashes (`openai/gpt-5`).
   const one = kind === 'model' ? `${root}/:id{.+}` : `${root}/:id`;
   const tag = options.path;
-  const show = (resource: Resource): Body => ({
-    id: resource.id,
-    organization_id: organizationId,
-    ...resource.body,
-    [nameField]: resource.name,
-    ...(options.hasSkills
-      ? { skill_ids: store.resources.skillsOf(kind, resource.id).map(({ skillId }) => skillId) }
-      : {}),
-    ...options.computed?.(resource),
-    created_at: resource.createdAt,
-    updated_at: resource.updatedAt,
-  });
-  const write = (given: Body, current: Resource | null): Resource => {
-    const { skill_ids: skillIds, ...fields } = given;
-    const body = { ...(current?.body ?? defaults), ...withoutUndefined(fields) };
-    const named = body[nameField];
-    const name = typeof named === 'string' ? named : (current?.name ?? '');
-    delete body[nameField];
-    options.check?.(body);
-    return store.transaction(() => {
-      const resource = current ?? store.resources.insert(kind, name, body);
-      if (current !== null) store.resources.replace(kind, current.id, name, body);
-      if (options.hasSkills && Array.isArray(skillIds)) setSkills(deps, kind, resource.id, skillIds.map(String));
-      return findResource(deps, kind, resource.id);
-    });
-  };
+  const show = (resource: Resource): Body => shown(deps, options, resource);
+  const write = (given: Body, current: Resource | null): Body =>
+    show(refuseTaken(kind, () => written(deps, options, given, current)));
   const app = new Hono();
   app.get(
     root,
@@ -72,9 +49,8 @@ export function resourceRoutes(deps: ServerDeps, options: ResourceRoutes): Hono 
     (context) => {
       const { skip, limit, status_filter: status } = context.req.valid('query');
       const from = Number(skip ?? 0);
-      const shown = store.resources.list(kind).map(show);
-      const matching =
-        status === undefined || status === null ? shown : shown.filter((body) => body['status'] === status);
+      const all = store.resources.list(kind).map(show);
+      const matching = typeof status === 'string' ? all.filter((body) => body['status'] === status) : all;
       return context.json(matching.slice(from, from + Math.min(Number(limit ?? listCountMax), listCountMax)));
     },
   );
@@ -82,7 +58,7 @@ export function resourceRoutes(deps: ServerDeps, options: ResourceRoutes): Hono 
     root,
     route({ summary: `Create one of ${options.path}`, tag, answers: { 201: answer }, refusals: [400, 409, 422] }),
     jsonBody(options.create),
-    (context) => context.json(show(refuseTaken(kind, () => write(context.req.valid('json'), null))), 201),
+    (context) => context.json(write(context.req.valid('json'), null), 201),
   );
   app.get(
     one,
@@ -95,7 +71,7 @@ export function resourceRoutes(deps: ServerDeps, options: ResourceRoutes): Hono 
     jsonBody(options.update),
     (context) => {
       const current = findResource(deps, kind, context.req.param('id'));
-      return context.json(show(refuseTaken(kind, () => write(context.req.valid('json'), current))));
+      return context.json(write(context.req.valid('json'), current));
     },
   );
   app.delete(
@@ -109,6 +85,40 @@ export function resourceRoutes(deps: ServerDeps, options: ResourceRoutes): Hono 
     },
   );
   return app;
+}
+
+function shown({ store }: ServerDeps, options: ResourceRoutes, resource: Resource): Body {
+  const { kind, nameField, hasSkills, computed } = options;
+  const skills = hasSkills
+    ? { skill_ids: store.resources.skillsOf(kind, resource.id).map(({ skillId }) => skillId) }
+    : {};
+  return {
+    id: resource.id,
+    organization_id: organizationId,
+    ...resource.body,
+    [nameField]: resource.name,
+    ...skills,
+    ...computed?.(resource),
+    created_at: resource.createdAt,
+    updated_at: resource.updatedAt,
+  };
+}
+
+/** Creates one, or changes `current`. */
+function written(deps: ServerDeps, options: ResourceRoutes, given: Body, current: Resource | null): Resource {
+  const { kind, nameField, defaults, hasSkills } = options;
+  const { store } = deps;
+  const { skill_ids: skillIds, ...fields } = given;
+  const merged = { ...(current?.body ?? defaults), ...withoutUndefined(fields) };
+  const { [nameField]: named, ...body } = merged;
+  const name = typeof named === 'string' ? named : (current?.name ?? '');
+  options.check?.(body);
+  return store.transaction(() => {
+    const resource = current ?? store.resources.insert(kind, name, body);
+    if (current !== null) store.resources.replace(kind, current.id, name, body);
+    if (hasSkills && Array.isArray(skillIds)) setSkills(deps, kind, resource.id, skillIds.map(String));
+    return findResource(deps, kind, resource.id);
+  });
 }
 
 /** Makes the associations of an entity exactly these, in this order; ids or names. */

@@ -24,8 +24,14 @@ const liveIntervals = 2.5;
 const logLinesMax = 100;
 
 export function workerRoutes(deps: ServerDeps): Hono {
-  const { store, clock } = deps;
   const app = new Hono();
+  addRegistration(app, deps);
+  addLife(app, deps);
+  return app;
+}
+
+function addRegistration(app: Hono, deps: ServerDeps): void {
+  const { store } = deps;
   app.post(
     '/api/v1/worker-queues/:id/start',
     route({
@@ -60,6 +66,10 @@ export function workerRoutes(deps: ServerDeps): Hono {
       return context.json((includesGone ? store.queues.knownWorkers(id) : store.queues.liveWorkers(id)).map(show));
     },
   );
+}
+
+function addLife(app: Hono, deps: ServerDeps): void {
+  const { store, clock } = deps;
   app.post(
     '/api/v1/workers/:id/heartbeat',
     route({
@@ -104,7 +114,6 @@ export function workerRoutes(deps: ServerDeps): Hono {
       return context.body(null, 204);
     },
   );
-  return app;
 }
 
 function connectedWorker({ store }: ServerDeps, id = ''): WorkerRecord {
