@@ -15,6 +15,7 @@ import { probeTemporal, type TemporalTarget } from '../server/temporal.ts';
 import { acquireLock, type Lock } from '../supervisor/lock.ts';
 import { version } from '../version.ts';
 import type { InstanceScope } from './instance-scope.ts';
+import { caCertificateOf } from './network.ts';
 import type { Teardown } from './teardown.ts';
 
 export interface LocalControlPlane {
@@ -117,8 +118,10 @@ async function temporalOf(
   const { temporal: external, dataDirectory, host } = config.server;
   if (external !== undefined) {
     const { address, namespace, apiKey, isTls } = external;
+    const authority = isTls ? caCertificateOf(config) : undefined;
+    const tls = authority === undefined ? isTls : { serverRootCa: authority.toString('utf8') };
     return {
-      temporal: { address, namespace, apiKey: apiKey?.reveal(), tls: isTls, isLocal: false },
+      temporal: { address, namespace, apiKey: apiKey?.reveal(), tls, isLocal: false },
       devServer: undefined,
     };
   }

@@ -1,11 +1,10 @@
 // One registered worker from registration to disconnect: the part that `worker start` and `exec --local` have in common.
-import { readFileSync } from 'node:fs';
 import { hostname as systemHostname } from 'node:os';
 import type { Config } from '../config/config.ts';
 import type { ControlPlaneClient } from '../controlplane/client.ts';
 import { startHeartbeat, type HeartbeatLoop } from '../controlplane/heartbeat.ts';
 import { createPublisher, type EventSink } from '../controlplane/publisher.ts';
-import { errnoOf, KubiyaError, messageOf } from '../errors.ts';
+import { KubiyaError, messageOf } from '../errors.ts';
 import { createModelClient, discoverProvider, resolveModel } from '../gateway/providers.ts';
 import { backoffDelayMs } from '../lib/backoff.ts';
 import { systemClock } from '../lib/clock.ts';
@@ -21,6 +20,7 @@ import { prepareNativeAddon } from '../worker/native.ts';
 import type { RunningWorker } from '../worker/run.ts';
 import { createSoleJournalProof, journalIdentity } from '../worker/sole-journal.ts';
 import type { InstanceScope } from './instance-scope.ts';
+import { caCertificateOf, proxyOf } from './network.ts';
 import type { Teardown } from './teardown.ts';
 
 export interface WorkerPlace {
@@ -107,7 +107,7 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
       client,
       queueId: session.queueId,
       journalId: journalIdentity(place.journalDirectory),
-      now: systemClock.now,
+      now: () => systemClock.now(),
     }),
   );
   const credentials = credentialsOf(config, registration);
@@ -165,13 +165,15 @@ function sessionOf(options: SessionWorkerOptions, registration: WorkerStartRespo
   const apiKey = registration.temporal_api_key || undefined;
   const signingKey = registration.workflow_signing_key || undefined;
   const isLocal = registration.is_local === true;
+  const caCertificate = caCertificateOf(config);
+  const proxy = isLocal ? undefined : proxyOf(config, registration.temporal_host);
   const temporal: TemporalAddress = {
     address: registration.temporal_host,
     namespace: registration.temporal_namespace,
     isTls: apiKey !== undefined || registration.temporal_tls === true,
     ...(apiKey === undefined ? {} : { apiKey }),
-    ...caOf(config),
-    ...(isLocal ? {} : proxyOf(config, registration.temporal_host)),
+    ...(caCertificate === undefined ? {} : { caCertificate }),
+    ...(proxy === undefined ? {} : { proxy }),
   };
   return {
     instanceId: scope.instanceId,
@@ -189,50 +191,6 @@ function sessionOf(options: SessionWorkerOptions, registration: WorkerStartRespo
     directories: { workspaces: place.workspaceDirectory, python: place.directory, cache: config.paths.cacheDirectory },
     toolEnvironment: scope.environment,
   };
-}
-
-function caOf(config: Config): Pick<TemporalAddress, 'caCertificate'> {
-  const { caFile } = config.network;
-  if (caFile === undefined) return {};
-  try {
-    return { caCertificate: readFileSync(caFile) };
-  } catch (error) {
-    throw new KubiyaError(
-      `the certificate authority file ${caFile} cannot be read (${errnoOf(error) ?? 'unknown error'})`,
-      {
-        kind: 'configuration',
-        code: 'ca_file_unreadable',
-        hint: 'correct KUBIYA_CA_FILE or SSL_CERT_FILE',
-        cause: error,
-      },
-    );
-  }
-}
-
-/** The HTTP CONNECT proxy of HTTPS_PROXY, unless NO_PROXY names the host. */
-export function proxyOf(config: Pick<Config, 'network'>, address: string): Pick<TemporalAddress, 'proxy'> {
-  const { httpsProxy, noProxy } = config.network;
-  if (httpsProxy === undefined || isExcluded(address, noProxy ?? '')) return {};
-  const url = new URL(httpsProxy);
-  const port = url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port;
-  const user =
-    url.username === '' ? {} : { user: decodeURIComponent(url.username), password: decodeURIComponent(url.password) };
-  return { proxy: { address: `${url.hostname}:${port}`, ...user } };
-}
-
-function isExcluded(address: string, noProxy: string): boolean {
-  const host = address.slice(0, address.lastIndexOf(':')).toLowerCase();
-  return noProxy
-    .split(',')
-    .map((entry) =>
-      entry
-        .trim()
-        .toLowerCase()
-        .replace(/^\*?\./, ''),
-    )
-    .some(
-      (entry) => entry === '*' || (entry !== '' && (host === entry || host.endsWith(`.${entry}`) || entry === address)),
-    );
 }
 
 /** The user's own variables beat what registration hands out. */
