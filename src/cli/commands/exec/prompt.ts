@@ -14,7 +14,7 @@ export default defineCommand({
       'on the running local server, or the cloud with KUBIYA_API_KEY',
     ],
     [
-      'kubiya exec --local --yes --model kubiya/offline "run `uname -a`"',
+      "kubiya exec --local --yes --model kubiya/offline 'run `uname -a`'",
       'with a private worker and no language model',
     ],
     ['git diff | kubiya exec --output json -', 'prompt from stdin, one JSON object as the answer'],
