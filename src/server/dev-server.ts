@@ -46,9 +46,10 @@ const namespaceProbeIntervalMs = 20;
 /** SIGTERM took 1.1–3.3 s (temporal.md §1.2). */
 const stopGraceMs = 8_000;
 const stderrBytesMax = 8 * 1024;
-const restartBackoff = { firstMs: 200, mostMs: 5_000 };
-/** With the backoff above this is about half a minute of failed restarts in a row. */
-const restartAttemptsMax = 10;
+/** Executions wait meanwhile, so it is tried about once a second. */
+const restartBackoff = { firstMs: 200, mostMs: 2_000 };
+/** A port or a disk that somebody needed for a moment is free again by then; after that only a person helps. */
+const restartLimitMs = 60_000;
 
 /** The default values brake every hop to 50 ms and every continue-as-new to 1 s (temporal.md §1.4). */
 const dynamicConfiguration: readonly string[] = [
@@ -178,7 +179,8 @@ function supervise(first: Run, options: DevServerOptions): DevServer {
   };
   const restart = async (): Promise<string | null> => {
     let failure = '';
-    for (let attempt = 1; attempt <= restartAttemptsMax && !stopping.signal.aborted; attempt += 1) {
+    const limit = performance.now() + restartLimitMs;
+    for (let attempt = 1; performance.now() < limit && !stopping.signal.aborted; attempt += 1) {
       try {
         current = await launch(options, first.host, first.port);
         if (stopping.signal.aborted) break;
