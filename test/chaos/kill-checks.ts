@@ -1,6 +1,5 @@
 // What must be true after a worker was killed many times: each violation as a sentence, and how fast executions went on.
-import { callIdOf, type ExecutionRecord, type KillRun } from './kill-run.ts';
-import { stepsPerExecution } from './step-agent.ts';
+import { callIdOf, type ExecutionRecord, type KillRun, stepsPerExecution } from './kill-run.ts';
 import { classify, resumedAfterMs } from './windows.ts';
 
 /** How the tools' results and events name a call whose outcome nobody knows. */

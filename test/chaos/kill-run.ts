@@ -39,6 +39,7 @@ export interface KillRun {
   readonly leftovers: readonly string[];
 }
 
+export const stepsPerExecution = 10;
 /** Executions that run side by side: each kill says something of each. */
 const executionsAtOnce = 3;
 const queue = 'chaos';
@@ -55,7 +56,7 @@ export const callIdOf = (executionId: string, step: number): string => `${execut
 export async function runKills(options: KillRunOptions): Promise<KillRun> {
   const home = createHome();
   try {
-    const agent = await startStepAgent(home.directory, { before: 0.05, after: 0.05 });
+    const agent = await startStepAgent(home.directory, { steps: stepsPerExecution, pauses: { before: 0.05, after: 0.05 } });
     const server = await startLocalServer({ home });
     const temporal = await connectTemporal(server.temporalAddress);
     const run = new Run(options, home, agent, server, temporal);

@@ -1,9 +1,19 @@
-// A scripted agent whose executions make ten tool calls, each leaving one line in a ledger outside, and some killing their worker.
+// A scripted agent whose executions make tool calls that each leave one line in a ledger outside, and some kill their worker.
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ScriptedReply, type ScriptedServer, startScriptedOpenAi } from '../support/model-servers.ts';
 
-export const stepsPerExecution = 10;
+/** Seconds before and after a call's line. */
+export interface Pauses {
+  readonly before: number;
+  readonly after: number;
+}
+
+export interface StepAgentOptions {
+  readonly steps: number;
+  /** Of every call, or of one by its tag and number. */
+  readonly pauses: Pauses | ((tag: string, step: number) => Pauses);
+}
 
 /** What the next call does besides its line: kill its worker before the line, or after it. */
 export type Trap = 'none' | 'kill_before_effect' | 'kill_after_effect';
@@ -25,10 +35,9 @@ export interface StepAgent {
   readonly results: ReadonlyMap<string, readonly string[]>;
 }
 
-/** `pauses` are the seconds before and after a call's line. */
-export async function startStepAgent(directory: string, pauses: { readonly before: number; readonly after: number }): Promise<StepAgent> {
+export async function startStepAgent(directory: string, { steps, pauses }: StepAgentOptions): Promise<StepAgent> {
   const [script, pidFile, ledgerFile] = ['step.sh', 'victim.pid', 'ledger'].map((name) => join(directory, name)) as [string, string, string];
-  writeFileSync(script, stepScript(pidFile, ledgerFile, pauses));
+  writeFileSync(script, stepScript(pidFile, ledgerFile));
   appendFileSync(ledgerFile, '');
   const results = new Map<string, readonly string[]>();
   let armed: Trap = 'none';
@@ -37,10 +46,11 @@ export async function startStepAgent(directory: string, pauses: { readonly befor
     const tag = /run (\S+)/.exec(messages.find(({ role }) => role === 'user')?.content ?? '')?.[1] ?? '?';
     const seen = messages.filter(({ role }) => role === 'tool').map(({ content }) => content);
     results.set(tag, seen);
-    if (seen.length >= stepsPerExecution) return { type: 'text', text: `all ${seen.length} steps of ${tag} are over` };
+    if (seen.length >= steps) return { type: 'text', text: `all ${seen.length} steps of ${tag} are over` };
     const trap = armed;
     armed = 'none';
-    const command = `sh '${script}' ${tag} ${seen.length + 1} ${trap}`;
+    const { before, after } = typeof pauses === 'function' ? pauses(tag, seen.length + 1) : pauses;
+    const command = `sh '${script}' ${tag} ${seen.length + 1} ${trap} ${before} ${after}`;
     return { type: 'calls', calls: [{ name: 'run_shell_command', arguments: { command } }] };
   };
   const model = await startScriptedOpenAi(({ body }) => reply(body));
@@ -59,14 +69,14 @@ export async function startStepAgent(directory: string, pauses: { readonly befor
 }
 
 /** The line is one write with O_APPEND. A call that has killed its worker waits for its own end. */
-function stepScript(pidFile: string, ledgerFile: string, { before, after }: { before: number; after: number }): string {
-  return `tag=$1 number=$2 trap=$3
+function stepScript(pidFile: string, ledgerFile: string): string {
+  return `tag=$1 number=$2 trap=$3 before=$4 after=$5
 die() { kill -9 "$(cat '${pidFile}')"; sleep 60; }
-sleep ${before}
+sleep $before
 [ "$trap" = kill_before_effect ] && die
 echo "$tag:$number" >> '${ledgerFile}'
 [ "$trap" = kill_after_effect ] && die
-sleep ${after}
+sleep $after
 echo "did $tag:$number"
 `;
 }
