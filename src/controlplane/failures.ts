@@ -1,5 +1,6 @@
 // How the control plane says no, turned into one sentence with a kind, a code and a hint.
 import { KubiyaError, type ErrorKind, messageOf } from '../errors.ts';
+import { isLoopback } from './loopback.ts';
 
 /** Long HTML error pages of proxies are not for a terminal. */
 const detailCharactersMax = 300;
@@ -42,11 +43,6 @@ export function networkError(url: string, error: unknown, timeoutMs?: number): K
     isRetryable: true,
     cause: error,
   });
-}
-
-export function isLoopback(url: string): boolean {
-  const host = URL.canParse(url) ? new URL(url).hostname : '';
-  return host === 'localhost' || host === '[::1]' || /^127(\.\d+){3}$/.test(host);
 }
 
 /** Bun and Node name the same failure differently; their codes are stable, their messages are not. */

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import * as v from 'valibot';
 import { errnoOf, KubiyaError, messageOf } from '../errors.ts';
+import { directIfLoopback } from './loopback.ts';
 import type { Fetch } from './transport.ts';
 
 /** A server on this machine answers in milliseconds; one that is starved for a second is not there for a command. */
@@ -40,10 +41,8 @@ export async function findLocalServer(
   if (record === undefined || token === undefined || token === '') return undefined;
   const url = record.url.replace(/\/+$/, '');
   try {
-    const response = await fetchHealth(`${url}/health`, {
-      signal: AbortSignal.timeout(healthTimeoutMs),
-      redirect: 'error',
-    });
+    const signal = AbortSignal.timeout(healthTimeoutMs);
+    const response = await fetchHealth(`${url}/health`, { signal, redirect: 'error', ...directIfLoopback(url) });
     await response.body?.cancel();
     return response.ok ? { record, url, token } : undefined;
   } catch {

@@ -17,7 +17,7 @@ export const streamOutageMsMax = 90_000;
 /** After `done` the cloud may write the outcome a moment later. */
 const outcomeWaitMsMax = 5_000;
 const outcomePollMs = 250;
-const reconnectBackoff = { firstMs: 500, mostMs: 5_000 };
+const reconnectBackoff = { firstMs: 200, mostMs: 5_000 };
 
 /** One event of the execution, nested and flat frames in the same shape, each fact once. */
 export interface FollowedEvent {

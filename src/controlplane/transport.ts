@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { backoffDelayMs, sleep } from '../lib/backoff.ts';
 import { networkError, refusal } from './failures.ts';
+import { directIfLoopback } from './loopback.ts';
 
 /** A control plane answers in milliseconds; the cloud's slowest routes take seconds, and hosting cuts at 30–60. */
 export const requestTimeoutMs = 30_000;
@@ -126,6 +127,7 @@ async function sendWith<T>(options: TransportOptions, request: ApiRequest<T>, to
     headers,
     redirect: 'error',
     signal: AbortSignal.any([timer.signal, ...callers]),
+    ...directIfLoopback(options.url),
   };
   if (request.body !== undefined) init.body = JSON.stringify(request.body);
   try {

@@ -38,6 +38,15 @@ describe('resources', () => {
     expect(none).toEqual({ code: 0, stdout: '', stderr: 'there are none\n' });
   });
 
+  test('a proxy in the environment is not asked for a control plane on this machine', async () => {
+    const environment = {
+      ...against(await start()),
+      HTTP_PROXY: 'http://127.0.0.1:9',
+      http_proxy: 'http://127.0.0.1:9',
+    };
+    expect(await runCli(['agent', 'list', '--json'], { environment })).toMatchObject({ code: 0, stderr: '' });
+  });
+
   test('get by name, unknown is 4, ambiguous is 2', async () => {
     const environment = against(
       await start({ agents: [defaultAgent, { id: 'a', name: 'twin' }, { id: 'b', name: 'twin' }] }),

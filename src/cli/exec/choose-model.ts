@@ -12,7 +12,7 @@ export async function chooseModel(error: unknown, config: Config, output: Output
   const { isCancel, select, text } = await import('@clack/prompts');
   const choice = await select({
     output: output.questions,
-    message: `${error.message}. Which model should the agent use?`,
+    message: 'No model provider is configured. Which model should the agent use?',
     options: [
       {
         value: offlineModel,
