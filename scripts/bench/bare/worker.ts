@@ -1,0 +1,30 @@
+// A Temporal worker without an agent, compiled like ours and with our settings: what a turn of ours is compared to.
+import { readFileSync } from 'node:fs';
+import { prepareNativeAddon } from '../../../src/worker/native.ts';
+import * as activities from './activities.ts';
+
+const [, , address = '', taskQueue = '', bundlePath = '', cacheDirectory = ''] = process.argv;
+
+await prepareNativeAddon(cacheDirectory);
+const { DefaultLogger, NativeConnection, Runtime, Worker } = await import('@temporalio/worker');
+Runtime.install({
+  logger: new DefaultLogger('ERROR'),
+  telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } },
+});
+const worker = await Worker.create({
+  connection: await NativeConnection.connect({ address }),
+  namespace: 'default',
+  taskQueue,
+  workflowBundle: { code: readFileSync(bundlePath, 'utf8') },
+  activities,
+  maxConcurrentActivityTaskExecutions: 10,
+  maxConcurrentWorkflowTaskExecutions: 10,
+  maxCachedWorkflows: 500,
+  reuseV8Context: true,
+  workflowThreadPoolSize: 1,
+  stickyQueueScheduleToStartTimeout: '2s',
+  maxHeartbeatThrottleInterval: '500ms',
+  defaultHeartbeatThrottleInterval: '500ms',
+});
+console.log('ready');
+await worker.run();
