@@ -157,11 +157,11 @@ export function applyFailure(
 }
 
 function applyModelFailure(state: AgentState, kind: ModelFailureKind, message: string): AgentState {
-  if (kind === 'context_overflow' && state.compactionLevel < compactionLevelsMax) {
-    const compactionLevel = state.compactionLevel + 1;
-    const transcript = compact(state.transcript, compactionLevel);
+  // A level that has nothing to cut in this transcript is passed over: the next one may.
+  for (let level = state.compactionLevel + 1; kind === 'context_overflow' && level <= compactionLevelsMax; level++) {
+    const transcript = compact(state.transcript, level);
     if (transcriptBytes(transcript) < transcriptBytes(state.transcript))
-      return { ...state, transcript, compactionLevel };
+      return { ...state, transcript, compactionLevel: level };
   }
   return fail(state, message, failureType(kind));
 }

@@ -149,6 +149,13 @@ describe('facts', () => {
     expect(state.outcome).toMatchObject({ status: 'failed', errorType });
   });
 
+  test('one fresh output that overflows the context is cut, although the first level spares what is fresh', () => {
+    let state = applyModelFact(begin(initialState(first)), answer('', [{ name: 'a' }]));
+    state = applyToolResult(state, { callId: 'e1:1:0', content: 'x'.repeat(90_000), isError: false });
+    state = applyModelFact(begin(state), failure('context_overflow'));
+    expect(next(state)).toEqual({ type: 'model' });
+    expect(transcriptBytes(state.transcript)).toBeLessThan(10_000);
+  });
   test('an overflowing context is cut and asked again, and given up when nothing is left to cut', () => {
     let state = applyModelFact(
       begin(initialState(first)),
