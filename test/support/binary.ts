@@ -106,7 +106,8 @@ export interface RunningBinary {
 
 export interface BinaryOptions {
   readonly home: Home;
-  readonly environment?: Readonly<Record<string, string>>;
+  /** Added to PATH, HOME and KUBIYA_HOME; undefined takes one of them away. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
 }
 
@@ -119,11 +120,16 @@ function inherited(): Record<string, string> {
   return { PATH, ...(KUBIYA_INSTANCE === undefined ? {} : { KUBIYA_INSTANCE }) };
 }
 
+/** The whole environment of a program that is run for `options`. */
+export function childEnvironment({ home, environment }: BinaryOptions): Record<string, string> {
+  const all = { ...inherited(), HOME: home.directory, KUBIYA_HOME: home.kubiyaHome, ...environment };
+  return Object.fromEntries(Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
 export function startBinary(words: readonly string[], options: BinaryOptions): RunningBinary {
-  const { home } = options;
   const child = spawn(builtBinary(), words, {
-    cwd: options.cwd ?? home.directory,
-    env: { ...inherited(), HOME: home.directory, KUBIYA_HOME: home.kubiyaHome, ...options.environment },
+    cwd: options.cwd ?? options.home.directory,
+    env: childEnvironment(options),
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
@@ -135,14 +141,16 @@ function handleOf(child: ChildProcess, name: string): RunningBinary {
   if (pid === undefined) throw new Error(`${name} could not be started`);
   let text = '';
   let end: ProcessEnd | undefined;
-  for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
   const exited = new Promise<ProcessEnd>((done) => {
     child.once('exit', (code, signal) => {
       end = { code, signal, atMs: Date.now() };
       done(end);
     });
   });
-  const describe = (): string => `${name} (${end === undefined ? 'running' : (end.signal ?? end.code)}) printed:\n${text}`;
+  const describe = (): string =>
+    `${name} (${end === undefined ? 'running' : (end.signal ?? end.code)}) printed:\n${text}`;
   return {
     pid,
     output: () => text,
@@ -166,7 +174,8 @@ function handleOf(child: ChildProcess, name: string): RunningBinary {
       const timer = setTimeout(() => tryKill(pid, 'SIGKILL'), limitMs);
       const result = await exited;
       clearTimeout(timer);
-      if (signal !== 'SIGKILL' && result.signal === 'SIGKILL') throw new Error(`not gone ${limitMs} ms after ${signal}; ${describe()}`);
+      if (signal !== 'SIGKILL' && result.signal === 'SIGKILL')
+        throw new Error(`not gone ${limitMs} ms after ${signal}; ${describe()}`);
       return result;
     },
   };
