@@ -2,7 +2,15 @@
 import type { Origin } from './config.ts';
 
 /** What a command is about; an option is read and checked only by the commands that name it. */
-export type CommandScope = 'api' | 'exec' | 'worker' | 'server' | 'show';
+export type CommandScope =
+  | 'api'
+  | 'exec'
+  | 'worker'
+  | 'server'
+  /** Every option: `config show`. */
+  | 'show'
+  /** None: only where our files are. */
+  | 'home';
 
 export type OptionType =
   | { readonly type: 'text' }

@@ -134,6 +134,7 @@ async function sendWith<T>(options: TransportOptions, request: ApiRequest<T>, to
     return await (options.fetch ?? fetch)(options.url + request.path + queryOf(request.query), init);
   } catch (error) {
     for (const signal of callers) signal.throwIfAborted();
+    if (error instanceof KubiyaError) throw error;
     throw networkError(options.url, error, timer.signal.aborted ? timeoutMs : undefined);
   } finally {
     clearTimeout(timeout);

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import { createControlPlaneClient, type ControlPlaneClient } from '../../controlplane/client.ts';
+import { trustingFetch } from '../../controlplane/trust.ts';
 import { createId } from '../../lib/ids.ts';
 import type { ExecuteRequest } from '../../protocol/control-plane.ts';
 import type { CommandContext } from '../command.ts';
@@ -104,7 +105,13 @@ async function startPrivatePlace(
     async (error: unknown) => await start(await chooseModel(error, config, output)),
   );
   try {
-    const client = createControlPlaneClient({ url: ephemeral.url, token: ephemeral.token, signal: interrupts.signal });
+    const fetchWithCa = trustingFetch(config.network.caFile);
+    const client = createControlPlaneClient({
+      url: ephemeral.url,
+      token: ephemeral.token,
+      fetch: fetchWithCa,
+      signal: interrupts.signal,
+    });
     const agentId =
       agent === undefined && ephemeral.agentId !== undefined ? ephemeral.agentId : await findAgentId(client, agent);
     return { client, agentId, queueId: ephemeral.queueId, stop: () => ephemeral.stop() };

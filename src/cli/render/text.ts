@@ -21,18 +21,15 @@ interface RunningTool {
   readonly input: string;
   /** Output lines that were printed while it ran. */
   shownLines: number;
-  live: string;
+  unfinishedLine: string;
 }
 
 export function createTextRenderer(output: Output, options: TextOptions): Renderer {
   const state = new TextState(output, options);
   return {
     event: (event) => state.event(event),
-    notice: async (message) => {
-      await state.endLine();
-      await output.note(message);
-    },
-    pause: () => state.endLine(),
+    notice: (message) => state.notice(message),
+    pause: () => state.endLines(),
     finish: (outcome) => state.finish(outcome),
   };
 }
@@ -44,8 +41,9 @@ class TextState {
   readonly #tools = new Map<string, RunningTool>();
   /** Text of each message that is already on the screen. */
   readonly #shown = new Map<string, string>();
-  /** Which stream has an unfinished line. */
-  #openLine: 'stdout' | 'stderr' | undefined;
+  /** The message whose text stands on an unfinished line of stdout. */
+  #openAnswer: string | undefined;
+  #isThinkingOpen = false;
   #hasAnswer = false;
   #lastError: string | undefined;
 
@@ -64,7 +62,7 @@ class TextState {
       case 'thinking_delta':
         return await this.#thinking(text('thinking'));
       case 'thinking_complete':
-        return await this.endLine();
+        return await this.#endThinking();
       case 'tool_started':
         return await this.#toolStarted(
           text('tool_execution_id'),
@@ -76,6 +74,7 @@ class TextState {
       case 'tool_completed':
         return await this.#toolCompleted(data);
       case 'retry':
+        await this.#endAnswer();
         this.#shown.delete(text('message_id'));
         return await this.#note(
           `the model is asked again (${text('reason')}); its unfinished text above does not count`,
@@ -96,25 +95,46 @@ class TextState {
   async finish(outcome: Outcome): Promise<void> {
     // An execution whose events were lost, or that was followed too late, still has its answer.
     if (!this.#hasAnswer && outcome.response !== '') await this.#answer('', outcome.response);
-    await this.endLine();
+    await this.endLines();
     const { error } = outcome;
     await this.#output.note(
       summaryLine(error === this.#lastError ? { ...outcome, error: undefined } : outcome, this.#output.stderr),
     );
   }
 
-  async endLine(): Promise<void> {
-    const open = this.#openLine;
-    this.#openLine = undefined;
-    if (open !== undefined) await this.#output[open].write('\n');
+  async notice(message: string): Promise<void> {
+    await this.#prepareNote();
+    await this.#output.note(message);
+  }
+
+  async endLines(): Promise<void> {
+    await this.#endAnswer();
+    await this.#endThinking();
+  }
+
+  async #endAnswer(): Promise<void> {
+    if (this.#openAnswer !== undefined) await this.#output.stdout.write('\n');
+    this.#openAnswer = undefined;
+  }
+
+  async #endThinking(): Promise<void> {
+    if (this.#isThinkingOpen) await this.#output.stderr.write('\n');
+    this.#isThinkingOpen = false;
+  }
+
+  /** On a terminal a note needs a line of its own; an answer that goes elsewhere must not be broken by one. */
+  async #prepareNote(): Promise<void> {
+    await this.#endThinking();
+    if (this.#output.stdout.isTty) await this.#endAnswer();
   }
 
   async #answer(messageId: string, content: string): Promise<void> {
     if (content === '') return;
-    if (this.#openLine === 'stderr') await this.endLine();
+    await this.#endThinking();
+    if (this.#openAnswer !== messageId) await this.#endAnswer();
     this.#hasAnswer = true;
     this.#shown.set(messageId, (this.#shown.get(messageId) ?? '') + content);
-    this.#openLine = content.endsWith('\n') ? undefined : 'stdout';
+    this.#openAnswer = content.endsWith('\n') ? undefined : messageId;
     await this.#output.stdout.write(this.#output.stdout.foreign(content));
   }
 
@@ -127,20 +147,21 @@ class TextState {
     if (role !== 'assistant') return;
     const shown = this.#shown.get(messageId) ?? '';
     if (content.startsWith(shown)) await this.#answer(messageId, content.slice(shown.length));
-    await this.endLine();
+    await this.#endAnswer();
+    this.#shown.delete(messageId);
   }
 
   async #thinking(content: string): Promise<void> {
     if (content === '') return;
-    if (this.#openLine === 'stdout') await this.endLine();
+    const prefix = this.#isThinkingOpen ? '' : 'thinking: ';
+    if (!this.#isThinkingOpen) await this.#prepareNote();
+    this.#isThinkingOpen = !content.endsWith('\n');
     const { stderr } = this.#output;
-    const prefix = this.#openLine === undefined ? 'thinking: ' : '';
-    this.#openLine = content.endsWith('\n') ? undefined : 'stderr';
     await stderr.write(stderr.style('dim', prefix + stderr.foreign(content)));
   }
 
   async #toolStarted(id: string, name: string, input: unknown): Promise<void> {
-    const tool: RunningTool = { name, input: this.#inputText(input), shownLines: 0, live: '' };
+    const tool: RunningTool = { name, input: this.#inputText(input), shownLines: 0, unfinishedLine: '' };
     this.#tools.set(id, tool);
     await this.#note(`> ${name}${tool.input === '' ? '' : ` ${tool.input}`}`, 'cyan');
   }
@@ -149,13 +170,12 @@ class TextState {
   async #toolOutput(id: string, content: string): Promise<void> {
     const tool = this.#tools.get(id);
     if (tool === undefined || this.#tools.size > 1) return;
-    tool.live += content;
-    const lines = tool.live.split('\n').slice(0, -1);
-    const upTo = Math.min(lines.length, this.#headLinesMax());
-    await this.#outputLines(lines.slice(tool.shownLines, upTo));
-    tool.shownLines = Math.max(tool.shownLines, upTo);
-    // The text is only needed until the head is full.
-    if (tool.shownLines >= this.#headLinesMax()) tool.live = '';
+    const room = this.#headLinesMax() - tool.shownLines;
+    if (room <= 0) return;
+    const lines = (tool.unfinishedLine + content).split('\n');
+    tool.unfinishedLine = lines.pop() ?? '';
+    tool.shownLines += Math.min(lines.length, room);
+    await this.#outputLines(lines.slice(0, room));
   }
 
   async #toolCompleted(data: FollowedEvent['data']): Promise<void> {
@@ -194,7 +214,7 @@ class TextState {
 
   async #outputLines(lines: readonly string[]): Promise<void> {
     if (lines.length === 0) return;
-    await this.endLine();
+    await this.#prepareNote();
     const { stderr } = this.#output;
     await stderr.write(lines.map((line) => stderr.style('dim', `  | ${stderr.foreign(line)}`) + '\n').join(''));
   }
@@ -206,7 +226,7 @@ class TextState {
   }
 
   async #note(line: string, style: 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'): Promise<void> {
-    await this.endLine();
+    await this.#prepareNote();
     const { stderr } = this.#output;
     await this.#output.note(stderr.style(style, stderr.foreign(line)));
   }

@@ -10,6 +10,7 @@ import { startHeartbeat } from '../../../src/controlplane/heartbeat.ts';
 import { findConnection, findLocalServer } from '../../../src/controlplane/local-server.ts';
 import { type FollowedEvent, type FollowOptions, followExecution } from '../../../src/controlplane/stream.ts';
 import { parseServerTime, toUtcTimestamp } from '../../../src/controlplane/time.ts';
+import { trustingFetch } from '../../../src/controlplane/trust.ts';
 import { KubiyaError } from '../../../src/errors.ts';
 import {
   chunk,
@@ -259,6 +260,40 @@ describe('heartbeats', () => {
     while (errors.length < 3) await Bun.sleep(5);
     await loop.stop();
     expect(errors.slice(0, 3)).toEqual(['network', 'api_refused', undefined]);
+  });
+});
+
+describe('certificate authorities', () => {
+  test('an unknown authority is said with its remedy, the right file is trusted, a missing one matters only for https', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'kubiya-ca-'));
+    const [key, certificate] = [join(directory, 'key.pem'), join(directory, 'certificate.pem')];
+    const made = Bun.spawnSync(
+      `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout ${key} -out ${certificate}`.split(
+        ' ',
+      ),
+    );
+    expect(made.exitCode).toBe(0);
+    const server = Bun.serve({
+      port: 0,
+      tls: { key: Bun.file(key), cert: Bun.file(certificate) },
+      fetch: () => Response.json([]),
+    });
+    const clientWith = (caFile: string | undefined, url = `https://localhost:${server.port}`) =>
+      createControlPlaneClient({ url, token: 't', fetch: trustingFetch(caFile) });
+    const untrusted = await failure(clientWith(undefined).listAgents());
+    expect(untrusted).toMatchObject({ kind: 'network', code: 'certificate_untrusted', isRetryable: false });
+    expect(untrusted.hint).toContain('KUBIYA_CA_FILE');
+    expect(await clientWith(certificate).listAgents()).toEqual([]);
+    const missing = join(directory, 'gone.pem');
+    expect(await failure(clientWith(missing).listAgents())).toMatchObject({
+      kind: 'configuration',
+      code: 'ca_file_unreadable',
+    });
+    const { plane } = await start();
+    const plain = createControlPlaneClient({ url: plane.url, token: plane.token, fetch: trustingFetch(missing) });
+    expect(await plain.listAgents()).toHaveLength(1);
+    await server.stop(true);
+    rmSync(directory, { recursive: true });
   });
 });
 

@@ -3,7 +3,7 @@ import { defineCommand, jsonFlag } from '../../command.ts';
 import { printThing } from '../../table.ts';
 
 export default defineCommand({
-  scope: 'server',
+  scope: 'home',
   details: 'Exit code 0 when it runs and answers, else 1.',
   examples: [
     ['kubiya server status', 'where it is and since when'],

@@ -2,7 +2,7 @@
 import { defineCommand } from '../../command.ts';
 
 export default defineCommand({
-  scope: 'server',
+  scope: 'home',
   examples: [['kubiya server stop', 'stop it and wait until it is gone']],
   flags: {},
   arguments: {},
