@@ -41,9 +41,13 @@ function stepViolations(run: KillRun, execution: ExecutionRecord, step: number):
   if (starts > 1) found.push(`started ${starts} times`);
   const recorded = recordedResult(run, id, callId);
   if (recorded !== undefined && recorded !== result) {
-    found.push(`the journal had ${JSON.stringify(recorded)} at a kill, and the model was told ${JSON.stringify(result)}`);
+    found.push(
+      `the journal had ${JSON.stringify(recorded)} at a kill, and the model was told ${JSON.stringify(result)}`,
+    );
   }
-  const reports = events.filter((event) => event.event_type === 'tool_completed' && event.data['tool_execution_id'] === callId);
+  const reports = events.filter(
+    (event) => event.event_type === 'tool_completed' && event.data['tool_execution_id'] === callId,
+  );
   const outcomes = reports.map(({ data }) => data['outcome']).join(', ');
   if (outcomes !== (isInterrupted ? 'interrupted' : 'success')) found.push(`reported as ${outcomes || 'nothing'}`);
   return found;

@@ -56,7 +56,10 @@ export const callIdOf = (executionId: string, step: number): string => `${execut
 export async function runKills(options: KillRunOptions): Promise<KillRun> {
   const home = createHome();
   try {
-    const agent = await startStepAgent(home.directory, { steps: stepsPerExecution, pauses: { before: 0.05, after: 0.05 } });
+    const agent = await startStepAgent(home.directory, {
+      steps: stepsPerExecution,
+      pauses: { before: 0.05, after: 0.05 },
+    });
     const server = await startLocalServer({ home });
     const temporal = await connectTemporal(server.temporalAddress);
     const run = new Run(options, home, agent, server, temporal);
@@ -147,7 +150,9 @@ class Run {
   /** Keeps so many executions running that a kill always hits some. */
   private async refill(): Promise<void> {
     const views = await Promise.all([...this.executions.keys()].map((id) => this.server.execution(id)));
-    const running = views.filter(({ status }) => status === 'running' || status === 'pending' || status === 'queued').length;
+    const running = views.filter(
+      ({ status }) => status === 'running' || status === 'pending' || status === 'queued',
+    ).length;
     for (let count = running; count < executionsAtOnce; count += 1) {
       const tag = `e${this.executions.size + 1}`;
       this.executions.set(await this.server.execute(this.agent.promptOf(tag), queue), tag);
@@ -212,7 +217,12 @@ class Aim {
   /** From a model's or a tool's `finished` to the next `started`, newest measurement. */
   private gapMs = { model: 12, tool: 12 };
 
-  at(target: Exclude<Window, 'during_call' | 'after_effect'>, random: () => number, watch: JournalWatch, kill: () => void): void {
+  at(
+    target: Exclude<Window, 'during_call' | 'after_effect'>,
+    random: () => number,
+    watch: JournalWatch,
+    kill: () => void,
+  ): void {
     let isAimed = false;
     const isAfterModel = target === 'before_started' || (target === 'workflow_task' && random() < 0.3);
     watch.onRecord = (executionId, record) => {
@@ -221,7 +231,12 @@ class Aim {
       if (isAimed || record.type !== 'finished' || isModel !== isAfterModel) return;
       isAimed = true;
       if (target === 'after_finished') kill();
-      else setTimeout(kill, this.gapMs[isModel ? 'model' : 'tool'] * (target === 'before_started' ? 0.6 + 0.5 * random() : 0.2 + 0.6 * random()));
+      else
+        setTimeout(
+          kill,
+          this.gapMs[isModel ? 'model' : 'tool'] *
+            (target === 'before_started' ? 0.6 + 0.5 * random() : 0.2 + 0.6 * random()),
+        );
     };
   }
 
@@ -233,7 +248,8 @@ class Aim {
   private measure(executionId: string, record: JournalLine): void {
     const last = this.lastFinished.get(executionId);
     const nowMs = performance.now();
-    if (record.type === 'finished') this.lastFinished.set(executionId, { isModel: record.call.endsWith(':model'), atMs: nowMs });
+    if (record.type === 'finished')
+      this.lastFinished.set(executionId, { isModel: record.call.endsWith(':model'), atMs: nowMs });
     else if (record.type === 'started' && last !== undefined) {
       this.gapMs[last.isModel ? 'model' : 'tool'] = nowMs - last.atMs;
       this.lastFinished.delete(executionId);

@@ -15,7 +15,11 @@ test('a worker is killed with -9 at every kind of moment', async () => {
   console.log(`KUBIYA_TEST_SEED=${seed}`);
   const run = await runKills({ seed, hitsPerWindow: 1, drawLimitMs, say: (line) => console.log(line) });
   const resumed = resumption(run);
-  console.log(`${run.kills.length} kills of ${run.executions.length} executions`, Object.fromEntries(run.hits), resumed);
+  console.log(
+    `${run.kills.length} kills of ${run.executions.length} executions`,
+    Object.fromEntries(run.hits),
+    resumed,
+  );
   expect(violations(run)).toEqual([]);
   expect(windows.filter((window) => !run.hits.has(window))).toEqual([]);
   expect(resumed.maxMs).toBeLessThanOrEqual(resumedWithinMsMax);

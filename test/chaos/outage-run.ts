@@ -37,19 +37,30 @@ const resumeLimitMs = 60_000;
 const endLimitMs = 120_000;
 
 /** One server and one worker for all of them; one result each. */
-export async function runOutages(outages: readonly Outage[], seed: number, say: (line: string) => void): Promise<readonly OutageResult[]> {
+export async function runOutages(
+  outages: readonly Outage[],
+  seed: number,
+  say: (line: string) => void,
+): Promise<readonly OutageResult[]> {
   const home = createHome();
   const random = createRandom(seed);
   try {
     const agent = await startStepAgent(home.directory, { steps: stepsPerExecution, pauses: pausesOf });
     const server = await startLocalServer({ home });
     try {
-      const worker = await startWorkerProcess({ home, queue, words: ['--model', agent.modelName], environment: agent.environment });
+      const worker = await startWorkerProcess({
+        home,
+        queue,
+        words: ['--model', agent.modelName],
+        environment: agent.environment,
+      });
       const results: OutageResult[] = [];
       for (const [index, outage] of outages.entries()) {
         const result = await runOutage(server, agent, outage, { number: index + 1, pauseMs: 300 + 700 * random() });
         results.push(result);
-        say(`${outage.kind} for ${outage.seconds} s: away ${Math.round(result.awayMs)} ms, progress after ${result.resumedMs.map(Math.round).join(', ')} ms`);
+        say(
+          `${outage.kind} for ${outage.seconds} s: away ${Math.round(result.awayMs)} ms, progress after ${result.resumedMs.map(Math.round).join(', ')} ms`,
+        );
       }
       if (worker.process.hasExited) throw new Error(`the worker has ended:\n${worker.process.output()}`);
       await worker.process.end('SIGTERM');
@@ -81,7 +92,9 @@ async function runOutage(
     const tag = `${kind}-${outage.seconds}-${number}`;
     executions.set(await server.execute(agent.promptOf(tag), queue), tag);
   }
-  await until(() => [...executions.values()].every((tag) => agent.results.has(tag)), { what: () => 'every execution has begun' });
+  await until(() => [...executions.values()].every((tag) => agent.results.has(tag)), {
+    what: () => 'every execution has begun',
+  });
   await new Promise((done) => setTimeout(done, pauseMs));
   const { awayMs, backAtMs } = await takeAway(server, outage);
   const resumedMs: number[] = [];

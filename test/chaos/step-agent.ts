@@ -36,7 +36,11 @@ export interface StepAgent {
 }
 
 export async function startStepAgent(directory: string, { steps, pauses }: StepAgentOptions): Promise<StepAgent> {
-  const [script, pidFile, ledgerFile] = ['step.sh', 'victim.pid', 'ledger'].map((name) => join(directory, name)) as [string, string, string];
+  const [script, pidFile, ledgerFile] = ['step.sh', 'victim.pid', 'ledger'].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
   writeFileSync(script, stepScript(pidFile, ledgerFile));
   appendFileSync(ledgerFile, '');
   const results = new Map<string, readonly string[]>();

@@ -38,13 +38,15 @@ export function classify(
   if (open === undefined) return { moment: 'between' };
   const { name, callId } = open;
   if (name === 'callModel') return { moment: 'model_call' };
-  const has = (type: JournalLine['type']): boolean => journal.some((line) => line.call === callId && line.type === type);
+  const has = (type: JournalLine['type']): boolean =>
+    journal.some((line) => line.call === callId && line.type === type);
   if (has('finished')) return { moment: 'after_finished', callId };
   if (!has('started')) return { moment: 'before_started', callId };
   return { moment: kill.ledger.includes(effectOf(callId)) ? 'after_effect' : 'during_call', callId };
 }
 
-const isEnd = (type: string): boolean => /^WorkflowExecution(Completed|Failed|Terminated|Canceled|TimedOut)$/.test(type);
+const isEnd = (type: string): boolean =>
+  /^WorkflowExecution(Completed|Failed|Terminated|Canceled|TimedOut)$/.test(type);
 
 function openActivity(events: readonly HistoryEvent[]): { name: string; callId: string } | undefined {
   const ended = new Set(
