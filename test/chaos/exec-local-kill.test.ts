@@ -1,4 +1,4 @@
-// kill -9 of `exec --local` while a tool with grandchildren runs: two seconds later no process, directory or listener of it is there.
+// A kill -9 of `exec --local` while a tool with grandchildren runs: two seconds later no process, directory or listener of it is there.
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
