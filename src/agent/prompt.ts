@@ -2,20 +2,17 @@
 
 export interface PromptParts {
   readonly agentName: string;
-  readonly agentPrompt: string | undefined;
-  /** From the execution: `--system-prompt`. */
-  readonly executionPrompt: string | undefined;
+  /** The execution's own (`--system-prompt`), else the agent's. */
+  readonly prompt: string | undefined;
   readonly hasTools: boolean;
   readonly workingDirectory: string | undefined;
 }
 
 export function systemPromptOf(parts: PromptParts): string {
-  const own = parts.agentPrompt?.trim() ?? '';
+  const own = parts.prompt?.trim() ?? '';
   const sections = [
     own === '' ? `You are ${parts.agentName}, an agent that completes tasks on behalf of a user.` : own,
   ];
-  if (parts.executionPrompt !== undefined && parts.executionPrompt.trim() !== '')
-    sections.push(parts.executionPrompt.trim());
   if (parts.hasTools) sections.push(toolRules(parts.workingDirectory));
   return sections.join('\n\n');
 }

@@ -42,8 +42,8 @@ export function createPrepare(
         agentVersion: agent.updated_at ?? '',
         systemPrompt: systemPromptOf({
           agentName: agent.name,
-          agentPrompt: environment.system_prompt ?? agent.system_prompt ?? undefined,
-          executionPrompt: input.system_prompt ?? undefined,
+          // The control plane sends the execution's prompt, or the agent's again.
+          prompt: input.system_prompt ?? environment.system_prompt ?? agent.system_prompt ?? undefined,
           hasTools: toolset.specs.length > 0,
           workingDirectory,
         }),
