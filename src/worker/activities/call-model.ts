@@ -72,7 +72,7 @@ async function ask(
   );
   if (outcome.ok) {
     stream.complete(outcome.result.message.content);
-    return answerOf(outcome.result, toolset);
+    return answerOf(outcome.result, toolset, deps.redactor.redact(outcome.result.message.content));
   }
   return judge(outcome.failure, attempt, call, stream);
 }
@@ -90,14 +90,15 @@ function judge(failure: ModelFailure, attempt: Attempt, call: CallContext, strea
   return { type: 'failure', failure };
 }
 
-function answerOf(result: ModelResult, toolset: Toolset): ModelFact {
+/** `content`: the text without secrets, as everybody else sees it; journal and history keep it. */
+function answerOf(result: ModelResult, toolset: Toolset, content: string): ModelFact {
   // A call without a tool fails by itself and touches nothing.
   const effects = result.message.toolCalls.map(
     (call): ToolEffect => toolset.tools.get(call.name)?.effect(call.arguments) ?? 'read_only',
   );
   return {
     type: 'answer',
-    message: result.message,
+    message: { ...result.message, content },
     effects,
     usage: result.usage,
     isFiltered: result.finishReason === 'content_filter',
