@@ -251,6 +251,23 @@ describe('resources', () => {
 });
 
 describe('queues and workers', () => {
+  test('workers that are gone are listed on demand, with the journals that they named', async () => {
+    const { id } = await newQueue({ name: 'remembering' });
+    const start = async (body: Record<string, unknown>): Promise<string> =>
+      String((await call('POST', `/api/v1/worker-queues/${String(id)}/start`, body)).body['worker_id']);
+    const [silent, gone] = [await start({}), await start({ journal_id: 'j1' })];
+    await call('POST', `/api/v1/workers/${gone}/heartbeat`, { tasks_processed: 1 });
+    await call('POST', `/api/v1/workers/${gone}/disconnect`, { reason: 'shutdown' });
+    const known = async (query: string) =>
+      v
+        .parse(v.array(workerSchema), (await call('GET', `/api/v1/worker-queues/${String(id)}/workers${query}`)).body)
+        .map((worker) => `${worker.id} ${worker.journal_id ?? 'none'}`)
+        .toSorted();
+    expect(await known('')).toEqual([]);
+    expect(await known('?include_gone=true')).toEqual([`${silent} none`, `${gone} j1`].toSorted());
+    expect((await call('GET', `/api/v1/worker-queues/${String(id)}/workers?include_gone=maybe`)).status).toBe(422);
+  });
+
   test('a worker registers, is live after its first heartbeat, and dies without one', async () => {
     const { id } = await newQueue({ name: 'living', heartbeat_interval: 10 });
     const start = await call('POST', `/api/v1/worker-queues/${String(id)}/start`, { system_info: { hostname: 'h' } });
