@@ -41,7 +41,7 @@ const allowedSkips: Readonly<Record<string, string>> = {};
 
 /** What tests get of our environment: enough to find programs and registries, no key and no setting of the person who runs them. */
 const environmentNames =
-  /^(PATH|LANG|LC_\w+|TZ|TERM|USER|LOGNAME|SHELL|TMPDIR|CI|\w+_PROXY|\w+_proxy|SSL_CERT_\w+|NODE_EXTRA_CA_CERTS|REQUESTS_CA_BUNDLE|PIP_\w+|UV_\w+|PYENV_\w+|npm_config_\w+)$/;
+  /^(PATH|LANG|LC_\w+|TZ|TERM|USER|LOGNAME|SHELL|TMPDIR|CI|\w+_PROXY|\w+_proxy|SSL_CERT_\w+|NODE_EXTRA_CA_CERTS|REQUESTS_CA_BUNDLE|KUBIYA_TEST_SEED|PIP_\w+|UV_\w+|PYENV_\w+|npm_config_\w+)$/;
 
 interface Outcome {
   readonly passed: number;
