@@ -1,0 +1,106 @@
+// Records the histories that replay.test.ts replays: `bun test/replay/record.ts`, once for each version of a workflow, never over an old file.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { agentWorkflowId } from '../../src/protocol/workflow.ts';
+import { createHome } from '../support/binary.ts';
+import { startLocalServer, type LocalServer } from '../support/local-server.ts';
+import { until } from '../support/until.ts';
+import { startWorkerProcess } from '../support/worker-process.ts';
+import { fixtureSigningKey, historiesDirectory } from './fixtures.ts';
+
+const version = process.argv[2] ?? 'v1';
+const queue = 'recorded';
+const home = createHome();
+mkdirSync(join(home.kubiyaHome, 'local'), { recursive: true, mode: 0o700 });
+writeFileSync(join(home.kubiyaHome, 'local/signing-key'), Buffer.from(fixtureSigningKey).toString('base64'), {
+  mode: 0o600,
+});
+const server = await startLocalServer({ home });
+const worker = await startWorkerProcess({ home, queue, words: ['--model', 'kubiya/offline'] });
+try {
+  await record('completed', await finished(server, 'run `echo one`, `echo two`'));
+  await record('failed', await finished(server, 'run `false`'));
+  await record('cancelled', await cancelled(server));
+  await record('waiting', await waiting(server));
+  await record('paused', await paused(server));
+} finally {
+  await worker.process.end('SIGTERM');
+  await server.stop();
+  home.remove();
+}
+
+async function finished(one: LocalServer, prompt: string): Promise<string> {
+  const id = await one.execute(prompt, queue);
+  await one.ended(id, 30_000);
+  return id;
+}
+
+async function cancelled(one: LocalServer): Promise<string> {
+  const id = await one.execute('run `sleep 30`', queue);
+  await toolStarted(one, id);
+  await one.request('POST', `/api/v1/executions/${id}/cancel`);
+  await one.ended(id, 30_000);
+  return id;
+}
+
+/** Unfinished: a conversation that has taken a second message and waits for the next. */
+async function waiting(one: LocalServer): Promise<string> {
+  const body = { prompt: 'run `echo hi`', worker_queue_id: queue, is_conversation: true };
+  const { execution_id: id } = (await one.request('POST', '/api/v1/agents/default/execute', body)) as {
+    execution_id: string;
+  };
+  await status(one, id, 'waiting_for_input');
+  await one.request('POST', `/api/v1/executions/${id}/message`, { message: 'run `echo more`' });
+  await until(
+    async () => (await one.events(id)).filter((event) => event.data['status'] === 'waiting_for_input').length > 1,
+    {
+      limitMs: 30_000,
+      what: () => 'the second answer',
+    },
+  );
+  return id;
+}
+
+/** Unfinished: held between two tools. */
+async function paused(one: LocalServer): Promise<string> {
+  const id = await one.execute('run `sleep 1`, `echo later`', queue);
+  await toolStarted(one, id);
+  await one.request('POST', `/api/v1/executions/${id}/pause`);
+  await status(one, id, 'paused');
+  return id;
+}
+
+async function toolStarted(one: LocalServer, id: string): Promise<void> {
+  const hasStarted = async (): Promise<boolean> =>
+    (await one.events(id)).some(({ event_type }) => event_type === 'tool_started');
+  await until(hasStarted, { limitMs: 30_000, what: () => 'a tool that has started' });
+}
+
+async function status(one: LocalServer, id: string, wanted: string): Promise<void> {
+  await until(async () => (await one.execution(id)).status === wanted, {
+    limitMs: 30_000,
+    what: () => `status ${wanted}`,
+  });
+}
+
+async function record(name: string, id: string): Promise<void> {
+  const path = join(historiesDirectory, `${version}-${name}.json`);
+  if (existsSync(path)) throw new Error(`${path} exists: a recorded history is never replaced, name a new version`);
+  const temporal = [...new Bun.Glob('temporal-*').scanSync(join(home.kubiyaHome, 'cache/temporal'))].find(
+    (file) => !file.endsWith('.ok'),
+  );
+  const program = resolve(home.kubiyaHome, 'cache/temporal', temporal ?? '');
+  const words = [
+    'workflow',
+    'show',
+    '--address',
+    server.temporalAddress,
+    '-w',
+    agentWorkflowId(id),
+    '--output',
+    'json',
+  ];
+  writeFileSync(path, execFileSync(program, words, { env: { HOME: home.directory } }));
+  console.log(path);
+}
