@@ -33,6 +33,11 @@ export interface RunningWorker {
   slots(): WorkerSlots;
 }
 
+/**
+ * Every poller holds a slot, and an activity that the server could hand over at once (see server/dev-server.ts) needs a free
+ * one: with the SDK's ten pollers for ten slots there is none. Two keep a local queue busy; a remote one is a round trip away.
+ */
+const localPollers = { type: 'simple-maximum', maximum: 2 } as const;
 /** All live runs stay in the cache: an evicted one costs a replay of its history. A one-shot worker has one. */
 const cachedWorkflowsMax = 500;
 /** After a kill the next worker waits this long before it may take a workflow off the dead one's own queue. */
@@ -139,6 +144,7 @@ function createWorker(session: Session, deps: WorkerDeps, connection: NativeConn
     ...(codec === undefined ? {} : { dataConverter: { payloadCodecs: [codec] } }),
     maxConcurrentActivityTaskExecutions: session.concurrentActivitiesMax,
     maxConcurrentWorkflowTaskExecutions: Math.max(2, session.concurrentWorkflowsMax),
+    ...(session.isLocal ? { activityTaskPollerBehavior: localPollers, workflowTaskPollerBehavior: localPollers } : {}),
     maxCachedWorkflows: cachedWorkflowsMax,
     reuseV8Context: true,
     workflowThreadPoolSize: 1,
