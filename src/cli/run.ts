@@ -6,6 +6,7 @@ import type { Command, CommandNode } from './command.ts';
 import { continuationHint, firstArgumentIndex, parseCommandLine, usage } from './flags.ts';
 import { renderHelp } from './help.ts';
 import { createProcessOutput, type Output } from './output.ts';
+import { failureText } from './render/summary.ts';
 import { root } from './root.ts';
 import { suggestion } from './suggest.ts';
 
@@ -115,7 +116,6 @@ interface ReportOptions {
 async function report(error: unknown, output: Output, { isJson, environment }: ReportOptions): Promise<number> {
   const known = error instanceof KubiyaError ? error : bug(error);
   const isDebug = environment['KUBIYA_DEBUG'] === 'true' || environment['KUBIYA_DEBUG'] === '1';
-  const { stderr } = output;
   if (isJson) {
     await output.note(
       JSON.stringify({
@@ -126,8 +126,7 @@ async function report(error: unknown, output: Output, { isJson, environment }: R
       }),
     );
   } else {
-    await output.note(`${stderr.style('red', 'error:')} ${stderr.foreign(known.message)}`);
-    if (known.hint !== undefined) await output.note(`${stderr.style('cyan', 'hint:')} ${stderr.foreign(known.hint)}`);
+    await output.note(failureText(known.message, known.hint, output.stderr));
   }
   if (isDebug && error instanceof Error) await output.note(stackOf(error));
   return known.exitCode;

@@ -21,6 +21,12 @@ export interface FollowInput {
   readonly timeoutMs: number | undefined;
 }
 
+/** What the worker's error event said, not yet looked at. */
+interface Failure {
+  readonly type: unknown;
+  readonly hint: unknown;
+}
+
 /** Why the end was brought about from here; undefined while nobody asked for it. */
 type Ending = 'interrupted' | 'timeout';
 
@@ -29,7 +35,7 @@ export async function followToEnd(input: FollowInput): Promise<number> {
   const startedMs = performance.now();
   const leave = new AbortController();
   let ending: Ending | undefined;
-  let errorType: string | undefined;
+  let failure: Failure | undefined;
   let cancelTimer: ReturnType<typeof setTimeout> | undefined;
 
   const end = async (reason: Ending, notice: string): Promise<void> => {
@@ -60,9 +66,9 @@ export async function followToEnd(input: FollowInput): Promise<number> {
     for (;;) {
       const next = await events.next();
       if (next.done === true)
-        return await finish(input, next.value, { ending, errorType, durationMs: performance.now() - startedMs });
+        return await finish(input, next.value, { ending, failure, durationMs: performance.now() - startedMs });
       const { type, data } = next.value;
-      if (type === 'error' && typeof data['error_type'] === 'string') errorType = data['error_type'];
+      if (type === 'error') failure = { type: data['error_type'], hint: data['hint'] };
       await renderer.event(next.value);
       if (type === 'status' && String(data['status']).toLowerCase() === 'waiting_for_input') {
         // One prompt, one answer: a chat that waits for more would wait for ever. A follower only stops to look.
@@ -106,24 +112,27 @@ function connectionNotice(state: 'lost' | 'restored', reason: string): string {
 
 interface Ended {
   readonly ending: Ending | undefined;
-  readonly errorType: string | undefined;
+  readonly failure: Failure | undefined;
   readonly durationMs: number;
 }
 
 async function finish(
-  { executionId, renderer, isOwner }: FollowInput,
+  { executionId, renderer, isOwner, timeoutMs }: FollowInput,
   execution: Execution,
   ended: Ended,
 ): Promise<number> {
   const outcome = outcomeOf(executionId, execution, isOwner ? ended.durationMs : undefined);
-  await renderer.finish(outcome);
+  const hint = ended.failure?.hint;
+  await renderer.finish(outcome.error !== undefined && typeof hint === 'string' ? { ...outcome, hint } : outcome);
   if (outcome.status === 'completed') return 0;
   if (ended.ending !== undefined) return exitCodes[ended.ending];
-  return exitCodes[kindOf(ended.errorType)];
+  const kind = kindOf(ended.failure?.type);
+  // The worker was told the same limit and may have seen it a moment before us.
+  return exitCodes[kind === 'limit' && timeoutMs !== undefined && outcome.durationMs >= timeoutMs ? 'timeout' : kind];
 }
 
 /** `error_type` of the worker's error events, which are kinds of ours where it knows one. */
-function kindOf(errorType: string | undefined): ErrorKind {
+function kindOf(errorType: unknown): ErrorKind {
   switch (errorType) {
     case 'authentication':
     case 'configuration':
@@ -151,6 +160,7 @@ export function outcomeOf(executionId: string, execution: Execution, measuredMs:
     status: execution.status.toLowerCase(),
     response: execution.response ?? '',
     error: error === '' ? undefined : error,
+    hint: undefined,
     durationMs: Math.round(measuredMs ?? recordedMs),
     usage: tokens,
     costUsd,

@@ -1,7 +1,7 @@
 // Prints only the end of an execution: the answer as text, or one JSON or YAML object.
 import type { Output } from '../output.ts';
 import type { Outcome, Renderer } from './renderer.ts';
-import { summaryLine } from './summary.ts';
+import { endText } from './summary.ts';
 
 export type ResultFormat = 'text' | 'json' | 'yaml';
 
@@ -17,7 +17,7 @@ export function createFinalRenderer(output: Output, format: ResultFormat): Rende
         return await output.stdout.write(stringify(resultObject(outcome)));
       }
       if (outcome.response !== '') await output.print(output.stdout.foreign(outcome.response));
-      await output.note(summaryLine(outcome, output.stderr));
+      await output.note(endText(outcome, output.stderr));
     },
   };
 }
@@ -28,6 +28,7 @@ function resultObject(outcome: Outcome): Record<string, unknown> {
     status: outcome.status,
     response: outcome.response,
     error: outcome.error ?? null,
+    ...(outcome.hint === undefined ? {} : { hint: outcome.hint }),
     duration_ms: outcome.durationMs,
     usage: outcome.usage,
     ...(outcome.costUsd === undefined ? {} : { cost_usd: outcome.costUsd }),

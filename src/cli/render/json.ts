@@ -34,6 +34,7 @@ export function createJsonRenderer(output: Output, executionId: string): Rendere
           usage: outcome.usage,
           ...(outcome.costUsd === undefined ? {} : { cost_usd: outcome.costUsd }),
           ...(outcome.error === undefined ? {} : { error: outcome.error }),
+          ...(outcome.hint === undefined ? {} : { hint: outcome.hint }),
         },
         now(),
       ),
@@ -87,7 +88,12 @@ function bodyOf({ type, data }: FollowedEvent): LineBody | undefined {
     case 'error':
       return {
         type,
-        error: { message: data['error'], code: data['error_type'], recoverable: data['retryable'] ?? false },
+        error: {
+          message: data['error'],
+          code: data['error_type'],
+          hint: data['hint'],
+          recoverable: data['retryable'] ?? false,
+        },
       };
     default:
       return undefined;

@@ -8,6 +8,8 @@ export interface Outcome {
   readonly status: string;
   readonly response: string;
   readonly error: string | undefined;
+  /** What to do about the error. */
+  readonly hint: string | undefined;
   readonly durationMs: number;
   readonly usage: Readonly<Record<string, number>>;
   readonly costUsd: number | undefined;

@@ -1,17 +1,34 @@
-// The last line of an execution: outcome, duration, tokens, cost.
+// The last lines of an execution: why it failed, then outcome, duration, tokens, cost.
 import { formatDuration } from '../../lib/duration.ts';
-import type { Sink } from '../output.ts';
+import type { Sink, Style } from '../output.ts';
 import type { Outcome } from './renderer.ts';
 
-export function summaryLine(outcome: Outcome, sink: Sink): string {
+/** One sentence of what happened, then what to do about it; the form of every error on stderr. */
+export function failureText(error: string, hint: string | undefined, sink: Sink): string {
+  const line = (word: string, style: Style, text: string): string =>
+    `${sink.style(style, `${word}:`)} ${sink.foreign(text)}`;
+  const first = line('error', 'red', error);
+  return hint === undefined ? first : `${first}\n${line('hint', 'cyan', hint)}`;
+}
+
+/** `shownError` is on the screen already. A cancel's reason is no error: somebody wanted it. */
+export function endText(outcome: Outcome, sink: Sink, shownError?: string): string {
+  const { error, hint, status } = outcome;
+  const summary = summaryLine(outcome, sink);
+  if (error === undefined || error === shownError) return summary;
+  return status === 'cancelled'
+    ? `${summary}: ${sink.foreign(error)}`
+    : `${failureText(error, hint, sink)}\n${summary}`;
+}
+
+function summaryLine(outcome: Outcome, sink: Sink): string {
   const isGood = outcome.status === 'completed';
   const words = [`${sink.style(isGood ? 'green' : 'red', outcome.status)} in ${formatDuration(outcome.durationMs)}`];
   const input = tokenCount(outcome.usage, ['input_tokens', 'prompt_tokens']);
   const answer = tokenCount(outcome.usage, ['output_tokens', 'completion_tokens']);
   if (input + answer > 0) words.push(`${grouped(input)} tokens in`, `${grouped(answer)} out`);
   if (outcome.costUsd !== undefined) words.push(`${outcome.costUsd.toFixed(4)} USD`);
-  const line = words.join(', ');
-  return outcome.error === undefined ? line : `${line}: ${sink.foreign(outcome.error)}`;
+  return words.join(', ');
 }
 
 /** Our own worker and the existing one name the same count differently. */

@@ -3,7 +3,7 @@ import type { FollowedEvent } from '../../controlplane/stream.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import type { Output } from '../output.ts';
 import type { Outcome, Renderer } from './renderer.ts';
-import { summaryLine } from './summary.ts';
+import { endText, failureText } from './summary.ts';
 
 export interface TextOptions {
   /** Lines of output shown of one tool call; 0 shows none, Infinity all. */
@@ -83,8 +83,7 @@ class TextState {
       case 'notice':
         return await this.#note(text('message'), 'yellow');
       case 'error':
-        this.#lastError = text('error');
-        return await this.#note(`error: ${text('error')}`, 'red');
+        return await this.#failure(text('error'), text('hint') || undefined);
       case 'status':
         return await this.#status(text('status').toLowerCase(), text('reason'));
       default:
@@ -96,10 +95,13 @@ class TextState {
     // An execution whose events were lost, or that was followed too late, still has its answer.
     if (!this.#hasAnswer && outcome.response !== '') await this.#answer('', outcome.response);
     await this.endLines();
-    const { error } = outcome;
-    await this.#output.note(
-      summaryLine(error === this.#lastError ? { ...outcome, error: undefined } : outcome, this.#output.stderr),
-    );
+    await this.#output.note(endText(outcome, this.#output.stderr, this.#lastError));
+  }
+
+  async #failure(error: string, hint: string | undefined): Promise<void> {
+    await this.endLines();
+    this.#lastError = error;
+    await this.#output.note(failureText(error, hint, this.#output.stderr));
   }
 
   async notice(message: string): Promise<void> {
