@@ -105,10 +105,13 @@ async function main(): Promise<void> {
     const level = values.all ? compressionLevels.release : compressionLevels.everyday;
     const options = { target, outfile, devServerLevel: values.slim ? null : level, isFast: values.fast };
     const stamp = join(root, '.cache/build', basename(outfile));
-    if (values['if-changed'] && existsSync(stamp) && readFileSync(stamp, 'utf8') === fingerprint(options)) continue;
+    // As they are now: what changes while it is built is not in the binary.
+    const sources = hashFiles(root, ['src/**', 'scripts/**', 'package.json', 'bun.lock']);
+    const isCurrent = (): boolean => existsSync(stamp) && readFileSync(stamp, 'utf8') === fingerprint(options, sources);
+    if (values['if-changed'] && isCurrent()) continue;
     await build(options);
     mkdirSync(dirname(stamp), { recursive: true });
-    writeFileAtomic(stamp, fingerprint(options));
+    writeFileAtomic(stamp, fingerprint(options, sources));
     const megabytes = (statSync(outfile).size / 1e6).toFixed(1);
     console.log(
       `${outfile.slice(root.length + 1)}  ${megabytes} MB  ${((performance.now() - startedAt) / 1000).toFixed(1)} s`,
@@ -117,8 +120,7 @@ async function main(): Promise<void> {
 }
 
 /** Changes with everything that the binary is made of, and with the binary. */
-function fingerprint({ target, outfile, devServerLevel, isFast }: BuildOptions): string {
-  const sources = hashFiles(root, ['src/**', 'scripts/**', 'package.json', 'bun.lock']);
+function fingerprint({ target, outfile, devServerLevel, isFast }: BuildOptions, sources: string): string {
   const binary = statSync(outfile, { throwIfNoEntry: false });
   return JSON.stringify([target, devServerLevel, isFast, Bun.version, sources, binary?.size, binary?.mtimeMs]);
 }
