@@ -126,13 +126,25 @@ async function temporalOf(
     };
   }
   const databaseFile = join(dataDirectory, 'temporal.db');
-  const place = { directory: dataDirectory, port: defaultTemporalPort, databaseFile, host };
+  const portFile = join(dataDirectory, 'temporal-port');
+  const place = { directory: dataDirectory, port: lastPort(portFile) ?? defaultTemporalPort, databaseFile, host };
   const devServer = await launchDevServer(config, scope, place, teardown);
+  writeFileAtomic(portFile, `${portOf(devServer.address)}\n`);
   return { temporal: { address: devServer.address, namespace: defaultNamespace, isLocal: true }, devServer };
 }
 
 const signingKeyBytes = 32;
 const defaultTemporalPort = 7233;
+
+/** Workers that outlive this server know Temporal by its port, so the next server takes the same one if it can. */
+function lastPort(file: string): number | undefined {
+  try {
+    const port = Number(readFileSync(file, 'utf8'));
+    return Number.isInteger(port) && port > 0 && port < 65_536 ? port : undefined;
+  } catch {
+    return undefined; // the first start
+  }
+}
 
 interface DevServerPlace {
   readonly directory: string;
