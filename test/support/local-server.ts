@@ -35,11 +35,24 @@ export interface LocalServer {
   stop(): Promise<void>;
 }
 
-const terminalStatuses: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'interrupted', 'terminated']);
+const terminalStatuses: ReadonlySet<string> = new Set([
+  'completed',
+  'failed',
+  'cancelled',
+  'interrupted',
+  'terminated',
+]);
 
-/** `words` are added to `server start`. */
-export async function startLocalServer(options: BinaryOptions & { readonly words?: readonly string[] }): Promise<LocalServer> {
-  const running = startBinary(['server', 'start', '--port', String(randomPort()), ...(options.words ?? [])], {
+export interface LocalServerOptions extends BinaryOptions {
+  /** Default: one of a range. */
+  readonly port?: number;
+  /** Added to `server start`. */
+  readonly words?: readonly string[];
+}
+
+export async function startLocalServer(options: LocalServerOptions): Promise<LocalServer> {
+  const port = options.port ?? randomPort();
+  const running = startBinary(['server', 'start', '--port', String(port), ...(options.words ?? [])], {
     ...options,
     environment: { LOG_FORMAT: 'json', ...options.environment },
   });
@@ -56,7 +69,8 @@ export async function startLocalServer(options: BinaryOptions & { readonly words
     if (!response.ok) throw new Error(`${method} ${path} answered ${response.status}: ${text}`);
     return text === '' ? undefined : JSON.parse(text);
   };
-  const execution = async (id: string): Promise<ExecutionView> => (await request('GET', `/api/v1/executions/${id}`)) as ExecutionView;
+  const execution = async (id: string): Promise<ExecutionView> =>
+    (await request('GET', `/api/v1/executions/${id}`)) as ExecutionView;
   return {
     url,
     token,
@@ -71,7 +85,7 @@ export async function startLocalServer(options: BinaryOptions & { readonly words
     execution,
     events: async (id) => {
       const all: EventView[] = [];
-      for (let page: (EventView & { sequence: number })[] | undefined; page === undefined || page.length > 0; ) {
+      for (let page: (EventView & { sequence: number })[] | undefined; page === undefined || page.length > 0;) {
         const after = page?.at(-1)?.sequence ?? 0;
         page = (await request('GET', `/api/v1/executions/${id}/events?after=${after}&limit=1000`)) as typeof page;
         all.push(...(page ?? []));

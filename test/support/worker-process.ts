@@ -26,7 +26,13 @@ export async function startWorkerProcess(options: WorkerOptions): Promise<Worker
   const [line] = await running.waitFor(/^.*"msg":"Ready".*$/m);
   const { time, worker } = JSON.parse(line) as { time: number; worker: string };
   const directory = join(home.kubiyaHome, 'workers', queue);
-  return { process: running, readyAtMs: time, workerId: worker, directory, journalDirectory: join(directory, 'journal') };
+  return {
+    process: running,
+    readyAtMs: time,
+    workerId: worker,
+    directory,
+    journalDirectory: join(directory, 'journal'),
+  };
 }
 
 /** One record of a journal as it stands on disk, with what it says of time. */
