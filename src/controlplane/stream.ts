@@ -6,6 +6,7 @@ import type { Execution } from '../protocol/control-plane.ts';
 import { terminalStatuses } from '../protocol/workflow.ts';
 import type { ControlPlaneClient } from './client.ts';
 import { networkError } from './failures.ts';
+import type { FollowedEvent } from './followed-event.ts';
 import { createSeenSet } from './seen.ts';
 import { createSseParser, type ServerSentEvent } from './sse.ts';
 import { toUtcTimestamp } from './time.ts';
@@ -18,15 +19,6 @@ export const streamOutageMsMax = 90_000;
 const outcomeWaitMsMax = 5_000;
 const outcomePollMs = 250;
 const reconnectBackoff = { firstMs: 200, mostMs: 5_000 };
-
-/** One event of the execution, nested and flat frames in the same shape, each fact once. */
-export interface FollowedEvent {
-  /** A type of protocol/events.ts or any other that the server sends (`history_complete`, `degraded`). */
-  readonly type: string;
-  readonly data: Readonly<Record<string, unknown>>;
-  /** RFC 3339 with zone. */
-  readonly timestamp: string;
-}
 
 export interface FollowOptions {
   readonly signal?: AbortSignal | undefined;

@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts';
 import { prepareHome, workerPaths, type WorkerPaths } from '../config/paths.ts';
 import { createControlPlaneClient, type ControlPlaneClient } from '../controlplane/client.ts';
 import { findConnection } from '../controlplane/local-server.ts';
+import { trustingFetch } from '../controlplane/trust.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { discoverProvider, resolveModel } from '../gateway/providers.ts';
 import { systemClock } from '../lib/clock.ts';
@@ -30,6 +31,8 @@ export interface Ephemeral {
   readonly agentId: string | undefined;
   /** Where the worker's log is while it runs. */
   readonly logFile: string;
+  /** Resolves with the reason when the worker died; else never. */
+  readonly failed: Promise<string>;
   /** Drains, disconnects, deletes queue, worker and files. May be called again. */
   stop(): Promise<void>;
 }
@@ -86,6 +89,7 @@ async function start(config: Config, options: EphemeralOptions, parts: Parts): P
   const client = createControlPlaneClient({
     url: connection.url,
     token: connection.token,
+    fetch: trustingFetch(config.network.caFile),
     log: scope.log.child('controlplane'),
   });
   const queue = await createQueue(config, client, name);
@@ -95,13 +99,13 @@ async function start(config: Config, options: EphemeralOptions, parts: Parts): P
     teardown,
   );
   teardown.add('worker', drainMs + 10_000, async () => void (await running.worker.drain(drainMs)));
-  void watchFault(running, scope);
   return {
     url: connection.url,
     token: connection.token,
     queueId: queue.id,
     agentId: connection.kind === 'private' ? 'default' : undefined,
     logFile: place.logFile,
+    failed: faultOf(running, scope),
     stop: () => teardown.run(),
   };
 }
@@ -127,7 +131,7 @@ interface EphemeralConnection {
 
 async function connect(config: Config, options: EphemeralOptions, parts: Parts): Promise<EphemeralConnection> {
   if (config.profile.kind === 'cloud') {
-    const found = await findConnection(config);
+    const found = await findConnection(config, trustingFetch(config.network.caFile));
     if (found !== undefined) return { kind: 'cloud', url: found.url, token: found.token };
   }
   options.onProgress('Starting a private control plane and Temporal server');
@@ -189,8 +193,11 @@ function record(config: Config, { name, place, scope }: Parts): void {
   });
 }
 
-async function watchFault(running: SessionWorker, scope: InstanceScope): Promise<void> {
-  await running.worker.ended.catch((error: unknown) => {
-    scope.log.error('The worker ended by a fault', { reason: messageOf(error) });
+function faultOf({ worker }: SessionWorker, { log }: InstanceScope): Promise<string> {
+  return new Promise((resolve) => {
+    worker.ended.catch((error: unknown) => {
+      log.error('The worker ended by a fault', { reason: messageOf(error) });
+      resolve(messageOf(error));
+    });
   });
 }

@@ -5,6 +5,7 @@ import type { Config } from '../config/config.ts';
 import { prepareHome, workerPaths, type WorkerPaths } from '../config/paths.ts';
 import { createControlPlaneClient, type ControlPlaneClient } from '../controlplane/client.ts';
 import { findConnection } from '../controlplane/local-server.ts';
+import { trustingFetch } from '../controlplane/trust.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
 import { ensureSecureDirectory } from '../lib/secure-directory.ts';
@@ -127,9 +128,10 @@ interface Connected {
 async function connect(config: Config, scope: InstanceScope, teardown: Teardown): Promise<Connected> {
   const { log } = scope;
   log.info(config.profile.reason);
+  const fetchWithCa = trustingFetch(config.network.caFile);
   const clientOf = (url: string, token: string | (() => string)) =>
-    createControlPlaneClient({ url, token, log: log.child('controlplane') });
-  const found = await findConnection(config);
+    createControlPlaneClient({ url, token, fetch: fetchWithCa, log: log.child('controlplane') });
+  const found = await findConnection(config, fetchWithCa);
   if (found !== undefined) {
     if (typeof found.token === 'string') scope.redactor.register(found.token);
     log.info('Using the control plane', { url: found.url, profile: found.kind });
@@ -143,7 +145,7 @@ async function connect(config: Config, scope: InstanceScope, teardown: Teardown)
   // Somebody took the lock between our look and our start: it will answer soon.
   for (let waitedMs = 0; waitedMs < ownerStartMsMax; waitedMs += ownerPollMs) {
     await systemClock.sleep(ownerPollMs);
-    const other = await findConnection(config);
+    const other = await findConnection(config, fetchWithCa);
     if (other !== undefined) return { client: clientOf(other.url, other.token), local: undefined };
   }
   throw new KubiyaError('another process holds the local data directory but its server does not answer', {

@@ -1,5 +1,5 @@
 // Prints an execution as one JSON object per line on stdout (protocol.md §3.6).
-import type { FollowedEvent } from '../../controlplane/stream.ts';
+import type { FollowedEvent } from '../../controlplane/followed-event.ts';
 import type { StreamLine } from '../../protocol/events.ts';
 import type { Output } from '../output.ts';
 import type { Renderer } from './renderer.ts';

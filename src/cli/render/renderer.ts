@@ -1,5 +1,5 @@
 // What prints an execution: the text renderer, the JSON renderer, or one that waits for the end.
-import type { FollowedEvent } from '../../controlplane/stream.ts';
+import type { FollowedEvent } from '../../controlplane/followed-event.ts';
 
 /** How an execution ended, in the words of every renderer. */
 export interface Outcome {

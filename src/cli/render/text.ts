@@ -1,5 +1,5 @@
 // Prints an execution for people as it happens: the answer on stdout, thinking and tool calls on stderr.
-import type { FollowedEvent } from '../../controlplane/stream.ts';
+import type { FollowedEvent } from '../../controlplane/followed-event.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import type { Output } from '../output.ts';
 import type { Outcome, Renderer } from './renderer.ts';
