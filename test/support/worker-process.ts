@@ -1,5 +1,5 @@
 // `kubiya worker start` as a process of its own, waited for until it is ready.
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BinaryOptions, type RunningBinary, startBinary } from './binary.ts';
 
@@ -47,7 +47,6 @@ export interface JournalLine {
 
 /** Every execution's journal, by execution id; torn lines are left out. */
 export function readJournals(directory: string): ReadonlyMap<string, readonly JournalLine[]> {
-  if (!existsSync(directory)) mkdirSync(directory, { recursive: true });
   const files = readdirSync(directory).filter((name) => name.endsWith('.jsonl'));
   return new Map(
     files.map((name) => [name.slice(0, -'.jsonl'.length), linesOf(readFileSync(join(directory, name), 'utf8'))]),
