@@ -13,11 +13,13 @@ export async function refusal(url: string, response: Response): Promise<KubiyaEr
   const body = parseBody(await response.text().catch(() => ''));
   const detail = sentenceOf(body) ?? `${response.status} ${response.statusText}`.trim();
   const kind = kindOf(response.status);
+  const hint = textOf(body['hint']) ?? textOf(recordOf(body['detail'])['hint']) ?? hintOf(response.status);
   const isRetryable = body['retryable'] === true || retryableStatuses.has(response.status);
   return new KubiyaError(kind === 'network' ? `${url} is not able to answer: ${detail}` : detail, {
     kind,
     code: textOf(body['code']) ?? codeOf(response.status),
-    hint: textOf(body['hint']) ?? textOf(recordOf(body['detail'])['hint']) ?? hintOf(response.status),
+    // A list of field problems is all there is to say of a wrong request; saying it twice helps nobody.
+    hint: hint === detail ? undefined : hint,
     isRetryable,
   });
 }

@@ -1,5 +1,6 @@
 // The directories of a worker, made before anything writes into them.
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { WorkerPaths } from '../config/paths.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { ensureSecureDirectory } from '../lib/secure-directory.ts';
@@ -11,7 +12,10 @@ export const ephemeralQueuePrefix = 'local-exec-';
 export function prepareWorkerPlace(place: WorkerPaths): void {
   const directories = [place.directory, place.logsDirectory, place.workspaceDirectory, place.journalDirectory];
   try {
-    for (const directory of directories) ensureSecureDirectory(directory);
+    for (const directory of directories) {
+      ensureSecureDirectory(directory);
+      proveSpace(directory);
+    }
   } catch (error) {
     throw new KubiyaError(`the directory ${place.directory} cannot be used: ${messageOf(error)}`, {
       kind: 'configuration',
@@ -19,6 +23,19 @@ export function prepareWorkerPlace(place: WorkerPaths): void {
       hint: 'free some space or set KUBIYA_HOME to another directory',
       cause: error,
     });
+  }
+}
+
+/** More than one block of any file system we know, so that it is not the rest of a block that makes room for it. */
+const proofBytes = 8_192;
+
+/** Throws the system's error: a disk that is full is better said now than by the first call that cannot be written down. */
+function proveSpace(directory: string): void {
+  const proof = join(directory, '.space');
+  try {
+    writeFileSync(proof, Buffer.alloc(proofBytes), { mode: 0o600 });
+  } finally {
+    rmSync(proof, { force: true });
   }
 }
 
