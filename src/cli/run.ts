@@ -1,7 +1,7 @@
 // Runs one command line: finds the command, reads it strictly, runs it, and turns whatever goes wrong into words and a code.
 import { processFacts, type Environment } from '../config/sources.ts';
 import { loadConfig } from '../config/load.ts';
-import { exitCodes, KubiyaError, messageOf } from '../errors.ts';
+import { errnoOf, exitCodes, KubiyaError, messageOf } from '../errors.ts';
 import type { Command, CommandNode } from './command.ts';
 import { continuationHint, firstArgumentIndex, parseCommandLine, usage } from './flags.ts';
 import { renderHelp } from './help.ts';
@@ -114,7 +114,7 @@ interface ReportOptions {
 }
 
 async function report(error: unknown, output: Output, { isJson, environment }: ReportOptions): Promise<number> {
-  const known = error instanceof KubiyaError ? error : bug(error);
+  const known = error instanceof KubiyaError ? error : (diskProblem(error) ?? bug(error));
   const isDebug = environment['KUBIYA_DEBUG'] === 'true' || environment['KUBIYA_DEBUG'] === '1';
   if (isJson) {
     await output.note(
@@ -131,6 +131,25 @@ async function report(error: unknown, output: Output, { isJson, environment }: R
   if (isDebug && error instanceof Error) await output.note(stackOf(error));
   return known.exitCode;
 }
+
+/** A disk is filled by anybody at any moment: wherever that is noticed, it is no defect of ours. */
+function diskProblem(error: unknown): KubiyaError | undefined {
+  const problem = diskProblems[errnoOf(error) ?? ''];
+  if (problem === undefined) return undefined;
+  return new KubiyaError(`${problem}: ${messageOf(error)}`, {
+    kind: 'configuration',
+    code: 'disk_unusable',
+    hint: 'free some space or set KUBIYA_HOME to a directory on another disk',
+    cause: error,
+  });
+}
+
+const diskProblems: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota of the disk is used up',
+  EROFS: 'the disk is read-only',
+  EIO: 'the disk reports an error',
+};
 
 function bug(error: unknown): KubiyaError {
   return new KubiyaError(`kubiya has failed: ${messageOf(error)}`, {
