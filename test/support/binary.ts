@@ -109,6 +109,8 @@ export interface BinaryOptions {
   /** Added to PATH, HOME and KUBIYA_HOME; undefined takes one of them away. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
+  /** Words before the program: what runs it, in the same process. */
+  readonly prefix?: readonly string[];
 }
 
 /** A cold start unpacks Temporal; a machine that also compiles something needs its time for it. */
@@ -120,6 +122,12 @@ function inherited(): Record<string, string> {
   return { PATH, ...(KUBIYA_INSTANCE === undefined ? {} : { KUBIYA_INSTANCE }) };
 }
 
+/** What is started for `options`: the program and its words. */
+export function commandOf(words: readonly string[], { prefix = [] }: BinaryOptions): [string, ...string[]] {
+  const [program = builtBinary(), ...rest] = [...prefix, builtBinary(), ...words];
+  return [program, ...rest];
+}
+
 /** The whole environment of a program that is run for `options`. */
 export function childEnvironment({ home, environment }: BinaryOptions): Record<string, string> {
   const all = { ...inherited(), HOME: home.directory, KUBIYA_HOME: home.kubiyaHome, ...environment };
@@ -127,7 +135,8 @@ export function childEnvironment({ home, environment }: BinaryOptions): Record<s
 }
 
 export function startBinary(words: readonly string[], options: BinaryOptions): RunningBinary {
-  const child = spawn(builtBinary(), words, {
+  const [program, ...rest] = commandOf(words, options);
+  const child = spawn(program, rest, {
     cwd: options.cwd ?? options.home.directory,
     env: childEnvironment(options),
     stdio: ['ignore', 'pipe', 'pipe'],

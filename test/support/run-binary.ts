@@ -1,6 +1,6 @@
 // Runs one command of the built program to its end: what it printed, where, and its exit code.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { type BinaryOptions, builtBinary, childEnvironment, tryKill } from './binary.ts';
+import { type BinaryOptions, childEnvironment, commandOf, tryKill } from './binary.ts';
 
 export interface CommandResult {
   readonly code: number | null;
@@ -22,7 +22,8 @@ const commandLimitMs = 50_000;
 
 export async function runCommand(words: readonly string[], options: CommandOptions): Promise<CommandResult> {
   const startMs = performance.now();
-  const child = spawn(builtBinary(), words, {
+  const [program, ...rest] = commandOf(words, options);
+  const child = spawn(program, rest, {
     cwd: options.cwd ?? options.home.directory,
     env: childEnvironment(options),
     stdio: ['pipe', 'pipe', 'pipe'],

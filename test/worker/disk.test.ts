@@ -1,0 +1,123 @@
+// A disk that is full, for each place that we write to, before the start and after it: small file systems in a mount namespace.
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createHome, type Home } from '../support/binary.ts';
+import { type LocalServer, startLocalServer } from '../support/local-server.ts';
+import { runCommand } from '../support/run-binary.ts';
+import { startWorkerProcess, type WorkerProcess } from '../support/worker-process.ts';
+import { failureOf } from './lab.ts';
+
+let home: Home;
+let server: LocalServer;
+beforeAll(async () => {
+  home = createHome();
+  server = await startLocalServer({ home });
+}, 90_000);
+afterAll(async () => {
+  await server.stop();
+  await home.waitUntilEmpty(3_000);
+  home.remove();
+}, 60_000);
+
+const offline = ['--model', 'kubiya/offline'];
+
+/** Words that run a program where `directory` is a file system of its own of `size`. */
+function withTmpfs(directory: string, size: string, isFull: boolean): string[] {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const mount = `mount -t tmpfs -o size=${size},mode=700 tmpfs '${directory}'`;
+  const fill = isFull ? `head -c 10M /dev/zero > '${directory}/fill' 2> /dev/null || true` : 'true';
+  return ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', `set -e; ${mount}; ${fill}; exec "$@"`, 'sh'];
+}
+
+const placeOf = (queue: string, name: string) => join(home.kubiyaHome, 'workers', queue, name);
+
+describe('full before the start is exit 6, one sentence and a hint', () => {
+  test.each(['journal', 'logs'])('the %s of a worker', async (name) => {
+    const queue = `before-${name}`;
+    const result = await runCommand(['worker', 'start', '--queue-id', queue], {
+      home,
+      prefix: withTmpfs(placeOf(queue, name), '8k', true),
+    });
+    expect(result.code).toBe(6);
+    const { error, hint } = failureOf(result);
+    expect(error).toMatch(/no space left|full/);
+    expect(hint).toMatch(/free some space/);
+  });
+
+  test('the directory of all workers, for exec --local', async () => {
+    const result = await runCommand(['exec', '--local', '--yes', ...offline, 'run `true`'], {
+      home,
+      prefix: withTmpfs(join(home.kubiyaHome, 'workers'), '4k', true),
+    });
+    expect(result.code).toBe(6);
+    expect(failureOf(result).error).toMatch(/no space left|full/);
+  });
+
+  test('the cache', async () => {
+    const own = createHome();
+    try {
+      const cache = join(own.kubiyaHome, 'cache');
+      const result = await runCommand(['exec', '--local', '--yes', ...offline, 'run `true`'], {
+        home: own,
+        prefix: withTmpfs(cache, '4m', true),
+      });
+      expect(result.code).toBe(6);
+      const { error, hint } = failureOf(result);
+      expect(error).toMatch(/no space left|full/);
+      expect(hint).toContain('KUBIYA_HOME');
+      await own.waitUntilEmpty(2_000);
+    } finally {
+      own.remove();
+    }
+  });
+});
+
+describe('full after the start', () => {
+  async function withWorker(name: string, size: string, act: (worker: WorkerProcess, queue: string) => Promise<void>) {
+    const queue = `after-${name}`;
+    const worker = await startWorkerProcess({ home, queue, prefix: withTmpfs(placeOf(queue, name), size, false) });
+    try {
+      await act(worker, queue);
+      expect(worker.process.hasExited).toBe(false);
+    } finally {
+      expect((await worker.process.end('SIGTERM')).code).toBe(0);
+    }
+  }
+  const exec = (queue: string, prompt: string) =>
+    runCommand(['exec', 'agent', 'default', '--queue', queue, ...offline, prompt], { home });
+
+  test('the journal: no call starts that cannot be written down, exit 1, and it works again with space', async () => {
+    await withWorker('journal', '1m', async (_worker, queue) => {
+      const journal = placeOf(queue, 'journal');
+      const mark = join(home.directory, 'mark');
+      const result = await exec(
+        queue,
+        // What is left of the last block takes no large output.
+        `run \`head -c 2M /dev/zero > ${journal}/fill; true\` \`seq 1 3000\` \`echo too far > ${mark}\``,
+      );
+      expect(result.code).toBe(1);
+      const { error, hint } = failureOf(result);
+      expect(error).toMatch(/no space left|full|disk/);
+      expect(hint).toBeDefined();
+      expect(await Bun.file(mark).exists()).toBe(false);
+    });
+  });
+
+  test('the log: lines are lost, nothing else is', async () => {
+    await withWorker('logs', '1m', async (_worker, queue) => {
+      const logs = placeOf(queue, 'logs');
+      const result = await exec(queue, `run \`head -c 2M /dev/zero > ${logs}/fill; true\` \`echo went on\``);
+      expect(result).toMatchObject({ code: 0, stdout: expect.stringContaining('went on') });
+    });
+  });
+
+  test('the workspace: the tool says so and the agent fails with 1', async () => {
+    await withWorker('workspace', '1m', async (_worker, queue) => {
+      const result = await exec(queue, 'run `set -e; head -c 2M /dev/zero > fill`');
+      expect(result.code).toBe(1);
+      failureOf(result);
+      expect(result.stdout).toMatch(/No space left/);
+    });
+  });
+});
