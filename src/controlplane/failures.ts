@@ -13,7 +13,9 @@ export async function refusal(url: string, response: Response): Promise<KubiyaEr
   const body = parseBody(await response.text().catch(() => ''));
   const detail = sentenceOf(body) ?? `${response.status} ${response.statusText}`.trim();
   const kind = kindOf(response.status);
-  const hint = textOf(body['hint']) ?? textOf(recordOf(body['detail'])['hint']) ?? hintOf(response.status);
+  const theirs = textOf(body['hint']) ?? textOf(recordOf(body['detail'])['hint']);
+  // A server tells a program how to send a key; a person has to find out which key was sent.
+  const hint = response.status === 401 ? hintOf(401) : (theirs ?? hintOf(response.status));
   const isRetryable = body['retryable'] === true || retryableStatuses.has(response.status);
   return new KubiyaError(kind === 'network' ? `${url} is not able to answer: ${detail}` : detail, {
     kind,
