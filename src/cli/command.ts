@@ -1,45 +1,30 @@
-// What a command is: one declarative value with its flags, arguments and examples, and the function that runs it.
+// What a command is: a citty command with the examples that help prints and the flags that the strict layer checks.
+import type { ArgsDef, CommandDef, CommandMeta } from 'citty';
 import type { Config } from '../config/config.ts';
-import type { CommandScope, OptionType } from '../config/options.ts';
+import type { CommandScope } from '../config/options.ts';
+import type { FlagValues } from '../config/sources.ts';
+import {
+  type ArgDeclarations,
+  cittyArgs,
+  configurationFlags,
+  type KnownFlag,
+  knownFlags,
+  type ValuesOf,
+  valuesOf,
+} from './flags.ts';
 import type { Output } from './output.ts';
 
-/** A flag of one command; options with other sources than the command line are declared in config/options.ts. */
-export type FlagDeclaration = OptionType & {
-  readonly description: string;
-  /** One letter. */
-  readonly short?: string;
-  readonly aliases?: readonly string[];
-  readonly valueName?: string;
-  readonly defaultText?: string;
-  /** May be given more than once; the value is a list. */
-  readonly isRepeatable?: true;
-};
-export type FlagDeclarations = Readonly<Record<string, FlagDeclaration>>;
-
-export interface ArgumentDeclaration {
-  readonly description: string;
-  readonly isOptional?: true;
+/** A place in the command tree: a group, a command, or both (`exec` and `exec agent`). */
+export interface Command extends CommandDef {
+  readonly meta: CommandMeta & { readonly description: string };
+  readonly subCommands?: Readonly<Record<string, Command | (() => Promise<Command>)>>;
+  readonly args?: ArgsDef;
+  readonly flags?: readonly KnownFlag[];
+  readonly details?: string;
+  readonly examples?: readonly Example[];
 }
-/** In the order of the command line. */
-export type ArgumentDeclarations = Readonly<Record<string, ArgumentDeclaration>>;
 
-type SingleValue<Flag extends FlagDeclaration> = Flag extends { type: 'integer' | 'seconds' | 'duration' }
-  ? number
-  : Flag extends { type: 'choice'; choices: readonly (infer Choice)[] }
-    ? Choice
-    : string;
-
-/** A switch is false when it is absent, a repeatable flag an empty list, everything else undefined. Durations are milliseconds. */
-export type FlagValuesOf<Flags extends FlagDeclarations> = {
-  readonly [Name in keyof Flags]: Flags[Name] extends { type: 'switch' }
-    ? boolean
-    : Flags[Name] extends { isRepeatable: true }
-      ? readonly SingleValue<Flags[Name]>[]
-      : SingleValue<Flags[Name]> | undefined;
-};
-export type ArgumentValuesOf<Arguments extends ArgumentDeclarations> = {
-  readonly [Name in keyof Arguments]: Arguments[Name] extends { isOptional: true } ? string | undefined : string;
-};
+type Example = readonly [commandLine: string, description: string];
 
 export interface CommandContext {
   readonly output: Output;
@@ -51,41 +36,40 @@ export interface CommandContext {
   readonly loadConfig: () => Promise<Config>;
 }
 
-export interface CommandInput<Flags extends FlagDeclarations, Arguments extends ArgumentDeclarations> {
-  readonly flags: FlagValuesOf<Flags>;
-  readonly arguments: ArgumentValuesOf<Arguments>;
+/** What run.ts hands to a command, as citty's `data`. */
+export interface Invocation extends Omit<CommandContext, 'loadConfig'> {
+  readonly loadConfig: (scope: CommandScope, flags: FlagValues) => Promise<Config>;
 }
 
-export interface Command<
-  Flags extends FlagDeclarations = FlagDeclarations,
-  Arguments extends ArgumentDeclarations = ArgumentDeclarations,
-> {
+interface CommandDeclaration<Args extends ArgDeclarations> extends Pick<Command, 'meta' | 'details'> {
   /** Which options of config/options.ts this command has; absent when it needs no configuration. */
   readonly scope?: CommandScope;
-  /** What the one-line summary in root.ts leaves open. */
-  readonly details?: string;
   /** Complete command lines with what they do. */
-  readonly examples: readonly (readonly [commandLine: string, description: string])[];
-  readonly flags: Flags;
-  readonly arguments: Arguments;
+  readonly examples: readonly Example[];
+  readonly args: Args;
   /** Prints, and gives the exit code (0 when it gives none). */
-  // Method syntax, so that a command of any flags is a Command: the parser makes exactly what its declaration says.
-  run(input: CommandInput<Flags, Arguments>, context: CommandContext): Promise<number | void>;
+  readonly run: (context: CommandContext & { readonly args: ValuesOf<Args> }) => Promise<number | void>;
 }
 
-export function defineCommand<const Flags extends FlagDeclarations, const Arguments extends ArgumentDeclarations>(
-  command: Command<Flags, Arguments>,
-): Command {
-  return command;
+export function defineCommand<const Args extends ArgDeclarations>(declaration: CommandDeclaration<Args>): Command {
+  const { scope, args, run, ...shown } = declaration;
+  const flags = knownFlags(args, scope);
+  return {
+    ...shown,
+    args: cittyArgs(args, flags),
+    flags,
+    run: ({ args: parsed, rawArgs, data }) => {
+      const { loadConfig, ...context } = data as Invocation;
+      return run({
+        ...context,
+        // Made from exactly what the declaration says.
+        args: valuesOf(args, parsed, rawArgs) as ValuesOf<Args>,
+        loadConfig: () => loadConfig(scope ?? 'api', configurationFlags(flags, parsed)),
+      });
+    },
+  };
 }
 
-/** A place in the command tree: a group, a command, or both (`exec` and `exec agent`). */
-export interface CommandNode {
-  readonly name: string;
-  readonly summary: string;
-  readonly children?: readonly CommandNode[];
-  readonly load?: () => Promise<{ readonly default: Command }>;
+export async function loadCommand(entry: Command | (() => Promise<Command>)): Promise<Command> {
+  return typeof entry === 'function' ? await entry() : entry;
 }
-
-/** The flag of every command that prints data. */
-export const jsonFlag = { type: 'switch', description: 'print JSON' } as const satisfies FlagDeclaration;

@@ -1,34 +1,39 @@
 // Shell completion out of the command tree; the library knows the shells and prints, so nothing else may be printed here.
 import { RootCommand } from '@bomb.sh/tab';
-import type { CommandNode } from './command.ts';
-import { knownFlags } from './flags.ts';
-import { root } from './root.ts';
+import { type Command, loadCommand } from './command.ts';
 
 export const completionShells = ['bash', 'zsh', 'fish', 'powershell'] as const;
 
-export function printCompletionScript(shell: (typeof completionShells)[number]): Promise<void> {
-  new RootCommand().setup(root.name, root.name, shell);
-  return Promise.resolve();
+export function printCompletionScript(shell: (typeof completionShells)[number]): void {
+  new RootCommand().setup('kubiya', 'kubiya', shell);
 }
 
-/** Prints what may come next after these words, the last of which is unfinished. */
-export async function complete(words: readonly string[]): Promise<void> {
+/**
+ * Prints what may come next after these words, the last of which is unfinished. Not by the library's own reader of citty
+ * commands: that takes every flag for a switch and a long alias for a short one.
+ */
+export async function complete(root: Command, words: readonly string[]): Promise<void> {
   const tree = new RootCommand();
-  for (const child of root.children ?? []) await add(tree, child, child.name);
+  await addChildren(tree, root, '');
   tree.parse([...words]);
 }
 
-async function add(tree: RootCommand, node: CommandNode, path: string): Promise<void> {
-  const command = (await node.load?.())?.default;
-  const entry = tree.command(path, node.summary);
-  for (const { name, short, declaration } of command === undefined ? [] : knownFlags(command)) {
-    const { description } = declaration;
-    const choices = declaration.type === 'choice' ? declaration.choices : [];
-    // Without a handler the library takes a flag for a switch.
-    if (declaration.type === 'switch') entry.option(name, description, short);
-    else entry.option(name, description, (suggest) => choices.forEach((choice) => suggest(choice, '')), short);
+async function addChildren(tree: RootCommand, { subCommands = {} }: Command, prefix: string): Promise<void> {
+  for (const [name, child] of Object.entries(subCommands)) {
+    const command = await loadCommand(child);
+    const path = prefix + name;
+    const entry = tree.command(path, command.meta.description);
+    for (const { name: flag, spellings, declaration } of command.flags ?? []) {
+      const { description } = declaration;
+      const short = spellings.find((spelling) => spelling.length === 2)?.slice(1);
+      const choices = declaration.type === 'choice' ? declaration.choices : [];
+      const long = declaration.isOn === true ? `no-${flag}` : flag;
+      // Without a handler the library takes a flag for a switch.
+      if (declaration.type === 'switch') entry.option(long, description, short);
+      else entry.option(long, description, (suggest) => choices.forEach((choice) => suggest(choice, '')), short);
+    }
+    if (path === 'completion')
+      entry.argument('shell', (suggest) => completionShells.forEach((shell) => suggest(shell, '')));
+    await addChildren(tree, command, `${path} `);
   }
-  if (path === 'completion')
-    entry.argument('shell', (suggest) => completionShells.forEach((shell) => suggest(shell, '')));
-  for (const child of node.children ?? []) await add(tree, child, `${path} ${child.name}`);
 }

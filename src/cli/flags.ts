@@ -1,206 +1,155 @@
-// The strict reader of a command line: what a command does not declare is an error with a hint, never ignored.
-import { parseArgs } from 'node:util';
-import { flagOptions, type OptionDeclaration } from '../config/options.ts';
+// What a command declares of its flags and positionals, what citty is told of them, and text into the declared value.
+import type { ArgsDef, ParsedArgs } from 'citty';
+import { type CommandScope, flagOptions, type OptionType } from '../config/options.ts';
 import type { FlagValues } from '../config/sources.ts';
 import { parseValue } from '../config/values.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
-import type { Command, FlagDeclaration } from './command.ts';
 import { suggestion } from './suggest.ts';
+
+/** A flag of one command; options with other sources than the command line are declared in config/options.ts. */
+export type FlagDeclaration = OptionType & {
+  readonly description: string;
+  /** Another name; a single letter is written with one dash. */
+  readonly alias?: string;
+  readonly valueName?: string;
+  readonly defaultText?: string;
+  readonly required?: true;
+  /** May be given more than once; the value is a list. */
+  readonly isRepeatable?: true;
+  /** A switch that is on, and that can only be switched off: `--no-<name>`. */
+  readonly isOn?: true;
+};
+
+export interface PositionalDeclaration {
+  readonly type: 'positional';
+  readonly description: string;
+  readonly required?: false;
+}
+
+/** Flags by their long name, and positionals in the order of the command line. */
+export type ArgDeclarations = Readonly<Record<string, FlagDeclaration | PositionalDeclaration>>;
+
+type SingleValue<Flag> = Flag extends { type: 'integer' | 'seconds' | 'duration' }
+  ? number
+  : Flag extends { type: 'choice'; choices: readonly (infer Choice)[] }
+    ? Choice
+    : string;
+
+/** A switch that is absent is off, a repeatable flag an empty list, everything else undefined. Durations are milliseconds. */
+export type ValuesOf<Args extends ArgDeclarations> = {
+  readonly [Name in keyof Args]: Args[Name] extends { type: 'switch' }
+    ? boolean
+    : Args[Name] extends { isRepeatable: true }
+      ? readonly SingleValue<Args[Name]>[]
+      : Args[Name] extends { required: true }
+        ? SingleValue<Args[Name]>
+        : Args[Name] extends { type: 'positional'; required?: never }
+          ? string
+          : SingleValue<Args[Name]> | undefined;
+};
+
+/** The flag of every command that prints data. */
+export const jsonFlag = { type: 'switch', description: 'print JSON' } as const satisfies FlagDeclaration;
 
 /** A flag as the command line knows it, whichever table declared it. */
 export interface KnownFlag {
   readonly name: string;
-  readonly names: readonly string[];
-  readonly short: string | undefined;
+  /** In the order of help: `-o`, `--output`. */
+  readonly spellings: readonly string[];
   readonly declaration: FlagDeclaration;
   /** Variables that set the same option. */
   readonly environment: readonly string[];
   readonly isConfiguration: boolean;
 }
 
-export interface ParsedCommandLine {
-  readonly flags: Readonly<Record<string, unknown>>;
-  readonly configurationFlags: FlagValues;
-  readonly arguments: Readonly<Record<string, string | undefined>>;
-  readonly isHelp: boolean;
-}
-
 /** Every flag of a command: its own, then those of the options in its scope. */
-export function knownFlags(command: Command): readonly KnownFlag[] {
-  const own = Object.entries(command.flags).map(([name, declaration]) => ({
-    name,
-    names: [name, ...(declaration.aliases ?? [])],
-    short: declaration.short,
-    declaration,
-    environment: [],
-    isConfiguration: false,
-  }));
-  const shared = command.scope === undefined ? [] : flagOptions(command.scope);
-  return [...own, ...shared.filter((option) => command.flags[option.flag] === undefined).map(fromOption)];
-}
-
-function fromOption(option: OptionDeclaration & { readonly flag: string }): KnownFlag {
-  const defaultText =
-    option.defaultText ??
-    (option.default === undefined || option.default === false ? undefined : String(option.default));
-  return {
-    name: option.flag,
-    names: [option.flag, ...(option.flagAliases ?? [])],
-    short: undefined,
-    declaration: defaultText === undefined ? option : { ...option, defaultText },
-    environment: option.environment ?? [],
-    isConfiguration: true,
-  };
-}
-
-/** One element of the command line, in order. */
-type Token =
-  | { readonly kind: 'flag'; readonly rawName: string; readonly value: string | undefined }
-  | { readonly kind: 'argument'; readonly value: string; readonly index: number };
-
-export function parseCommandLine(command: Command, words: readonly string[]): ParsedCommandLine {
-  const known = knownFlags(command);
-  const flags: Record<string, unknown> = {};
-  for (const { name, declaration } of known) {
-    if (declaration.isRepeatable === true) flags[name] = [];
-    else if (declaration.type === 'switch') flags[name] = false;
-  }
-  const configurationFlags: Record<string, string | boolean> = {};
-  const given = new Set<string>();
-  const values: string[] = [];
-  for (const token of tokens(known, words)) {
-    if (token.kind === 'argument') {
-      values.push(token.value);
-      continue;
-    }
-    if (token.rawName === '--help' || token.rawName === '-h')
-      return { flags, configurationFlags, arguments: {}, isHelp: true };
-    const { flag, isNegated } = findFlag(known, token.rawName);
-    if (given.has(flag.name) && flag.declaration.isRepeatable !== true)
-      throw usage(`${token.rawName} is given twice`, 'flag_repeated');
-    given.add(flag.name);
-    const value = flagValue(flag, token, isNegated);
-    if (flag.isConfiguration) configurationFlags[flag.name] = typeof value === 'boolean' ? value : (token.value ?? '');
-    else if (flag.declaration.isRepeatable === true) (flags[flag.name] as unknown[]).push(value);
-    else flags[flag.name] = value;
-  }
-  return { flags, configurationFlags, arguments: assignArguments(command, values), isHelp: false };
-}
-
-/** Where the first word stands that is neither a flag nor the value of one; -1 when there is none. */
-export function firstArgumentIndex(command: Command, words: readonly string[]): number {
-  const first = tokens(knownFlags(command), words).find((token) => token.kind === 'argument');
-  return first?.index ?? -1;
-}
-
-/** node:util splits `--a=b`, `-xy`, `--` and values; which flags take a value is all that it has to know. */
-function tokens(known: readonly KnownFlag[], words: readonly string[]): readonly Token[] {
-  const options: Record<string, { type: 'boolean' | 'string'; short?: string }> = {};
-  for (const { names, short, declaration } of known) {
-    for (const [index, name] of names.entries()) {
-      options[name] = {
-        type: declaration.type === 'switch' ? 'boolean' : 'string',
-        ...(index === 0 && short !== undefined ? { short } : {}),
+export function knownFlags(args: ArgDeclarations, scope: CommandScope | undefined): readonly KnownFlag[] {
+  const own = Object.entries(args).flatMap(([name, declaration]) =>
+    declaration.type === 'positional' ? [] : [ownFlag(name, declaration)],
+  );
+  const shared = scope === undefined ? [] : flagOptions(scope).filter(({ flag }) => args[flag] === undefined);
+  return [
+    ...own,
+    ...shared.map((option) => {
+      const { flag: name, flagAliases = [], environment = [] } = option;
+      const fallback = option.default === undefined || option.default === false ? undefined : String(option.default);
+      const defaultText = option.defaultText ?? fallback;
+      return {
+        name,
+        spellings: [name, ...flagAliases].map((word) => `--${word}`),
+        declaration: defaultText === undefined ? option : { ...option, defaultText },
+        environment,
+        isConfiguration: true,
       };
-    }
-  }
-  const parsed = parseArgs({ args: [...words], options, strict: false, allowPositionals: true, tokens: true });
-  return parsed.tokens.flatMap((token): readonly Token[] => {
-    if (token.kind === 'option') return [{ kind: 'flag', rawName: token.rawName, value: token.value }];
-    return token.kind === 'positional' ? [{ kind: 'argument', value: token.value, index: token.index }] : [];
-  });
+    }),
+  ];
 }
 
-function findFlag(
-  known: readonly KnownFlag[],
-  rawName: string,
-): { readonly flag: KnownFlag; readonly isNegated: boolean } {
-  const name = rawName.replace(/^--?/, '');
-  const isLong = rawName.startsWith('--');
-  const flag = known.find((candidate) => (isLong ? candidate.names.includes(name) : candidate.short === name));
-  if (flag !== undefined) return { flag, isNegated: false };
-  const positive =
-    isLong && name.startsWith('no-') ? known.find((candidate) => candidate.names.includes(name.slice(3))) : undefined;
-  if (positive?.declaration.type === 'switch') return { flag: positive, isNegated: true };
-  const names = known.flatMap((candidate) => candidate.names);
-  throw usage(
-    `unknown flag ${rawName}`,
-    'flag_unknown',
-    suggestion(name, [...names, 'help'], 'the same command with --help lists its flags', '--'),
+function ownFlag(name: string, declaration: FlagDeclaration): KnownFlag {
+  const { alias, isOn } = declaration;
+  const long = isOn === true ? `--no-${name}` : `--${name}`;
+  const others = alias === undefined ? [] : [alias.length === 1 ? `-${alias}` : `--${alias}`];
+  const spellings = alias?.length === 1 ? [...others, long] : [long, ...others];
+  return { name, spellings, declaration, environment: [], isConfiguration: false };
+}
+
+/** The same for citty: everything but a switch is text to it, because its other types are not strict enough. */
+export function cittyArgs(args: ArgDeclarations, flags: readonly KnownFlag[]): ArgsDef {
+  const result: ArgsDef = {};
+  for (const [name, declaration] of Object.entries(args)) {
+    if (declaration.type === 'positional') result[name] = declaration;
+  }
+  for (const { name, spellings, declaration, isConfiguration } of flags) {
+    const { description, required = false, isOn = false } = declaration;
+    const alias = spellings.map((word) => word.replace(/^--?(no-)?/, '')).filter((word) => word !== name);
+    if (declaration.type !== 'switch') result[name] = { type: 'string', description, alias, required };
+    // Whether a switch of the configuration was given at all decides about the other sources.
+    else result[name] = { type: 'boolean', description, alias, ...(isConfiguration ? {} : { default: isOn }) };
+  }
+  return result;
+}
+
+/** What citty has read, in the types that were declared. */
+export function valuesOf(
+  args: ArgDeclarations,
+  parsed: ParsedArgs,
+  rawArgs: readonly string[],
+): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    Object.entries(args).map(([name, declaration]) => {
+      const value = parsed[name];
+      if (declaration.type === 'positional') return [name, value];
+      const convert = (text: string): unknown => convertValue(declaration, `--${name}`, text);
+      if (declaration.isRepeatable === true) return [name, repeatedValues(name, rawArgs).map(convert)];
+      return [name, typeof value === 'string' ? convert(value) : value];
+    }),
   );
 }
 
-function flagValue(
-  flag: KnownFlag,
-  token: Extract<Token, { kind: 'flag' }>,
-  isNegated: boolean,
-): string | number | boolean {
-  const { declaration } = flag;
-  const { rawName, value } = token;
-  if (declaration.type === 'switch') {
-    if (value === undefined) return !isNegated;
-    throw usage(`${rawName} takes no value`, 'flag_value_unexpected', `write ${rawName} or --no-${flag.name}`);
-  }
-  if (value === undefined || value === '')
-    throw usage(
-      `${rawName} needs a value`,
-      'flag_value_missing',
-      `write ${rawName} <${declaration.valueName ?? 'value'}>`,
-    );
+/** citty keeps the last of several, so they are read from the words that it was given. */
+function repeatedValues(name: string, rawArgs: readonly string[]): readonly string[] {
+  const flags = rawArgs.slice(0, rawArgs.indexOf('--'));
+  return flags.filter((word) => word.startsWith(`--${name}=`)).map((word) => word.slice(name.length + 3));
+}
+
+/** For config/load.ts, which knows the other sources and converts whatever wins. */
+export function configurationFlags(flags: readonly KnownFlag[], parsed: ParsedArgs): FlagValues {
+  const names = flags.filter(({ isConfiguration }) => isConfiguration).map(({ name }) => name);
+  return Object.fromEntries(names.map((name) => [name, parsed[name] as string | boolean | undefined]));
+}
+
+/** Throws when the text is not what the declaration says; `rawName` is the flag as it was typed. */
+export function convertValue(declaration: FlagDeclaration, rawName: string, text: string): string | number | boolean {
   // A path stays as it was typed until the command knows from where it is meant.
-  const result = parseValue(
-    declaration.type === 'path' ? { ...declaration, type: 'text', scopes: [] } : { ...declaration, scopes: [] },
-    value,
-    '',
-  );
+  const option = declaration.type === 'path' ? ({ ...declaration, type: 'text' } as const) : declaration;
+  const result = parseValue({ ...option, scopes: [] }, text, '');
   if (result.ok) return result.value;
-  const near = declaration.type === 'choice' ? suggestion(value, declaration.choices) : undefined;
+  const near = declaration.type === 'choice' ? suggestion(text, declaration.choices) : undefined;
   throw usage(`${rawName} ${result.problem}`, 'flag_invalid', near);
-}
-
-function assignArguments(command: Command, values: readonly string[]): Record<string, string | undefined> {
-  const declared = Object.entries(command.arguments);
-  const assigned: Record<string, string | undefined> = {};
-  for (const [index, [name, { isOptional }]] of declared.entries()) {
-    const value = values[index];
-    if (value === undefined && isOptional !== true)
-      throw usage(
-        `the argument <${name}> is missing`,
-        'argument_missing',
-        'the same command with --help shows how it is used',
-      );
-    assigned[name] = value;
-  }
-  const extra = values[declared.length];
-  if (extra !== undefined) throw unexpectedArgument(extra, declared.at(-1)?.[0]);
-  return assigned;
-}
-
-function unexpectedArgument(value: string, lastArgument: string | undefined): KubiyaError {
-  const quoted = lastArgument === 'prompt' ? 'put the whole prompt in quotes' : undefined;
-  return usage(
-    `unexpected argument "${value}"`,
-    'argument_unexpected',
-    continuationHint(value) ?? quoted ?? 'the same command with --help shows how it is used',
-  );
-}
-
-/** What a shell makes of a backslash that is not the last character of its line. */
-export function continuationHint(word: string): string | undefined {
-  return word.startsWith('\\') || /^\s/.test(word)
-    ? 'a backslash continues a line only as its last character: remove what follows it'
-    : undefined;
 }
 
 export function usage(message: string, code: string, hint?: string): KubiyaError {
   return new KubiyaError(message, { kind: 'usage', code, hint });
-}
-
-/** The value of a flag that a command cannot do without. */
-export function required<T>(name: string, value: T | undefined): T {
-  if (value === undefined)
-    throw usage(`--${name} is missing`, 'flag_missing', 'the same command with --help shows how it is used');
-  return value;
 }
 
 export function jsonObject(name: string, text: string): Record<string, unknown> {

@@ -1,72 +1,56 @@
 // The text of --help: usage, arguments, flags with their variables and defaults, examples.
-import type { Command, CommandNode } from './command.ts';
-import { knownFlags, type KnownFlag } from './flags.ts';
+import { type Command, loadCommand } from './command.ts';
+import type { KnownFlag } from './flags.ts';
 import type { Sink } from './output.ts';
 
 /** Beyond this the description of a flag goes to a line of its own. */
 const nameColumnsMax = 34;
 
-export interface HelpSubject {
-  /** From the root on: `kubiya`, `worker`, `start`. */
-  readonly path: readonly CommandNode[];
-  readonly command: Command | undefined;
-}
-
-export function renderHelp({ path, command }: HelpSubject, sink: Sink): string {
-  const name = path.map((node) => node.name).join(' ');
-  const node = path.at(-1);
-  const children = node?.children ?? [];
-  const blocks = [[capitalise(node?.summary ?? '')], usageLines(name, command, children)];
-  if (command?.details !== undefined) blocks.splice(1, 0, [command.details]);
-  if (children.length > 0)
-    blocks.push(section(sink, 'Commands', rows(children.map((child) => [child.name, child.summary]))));
-  if (command !== undefined) {
-    const named = Object.entries(command.arguments).map(
-      ([argument, { description }]) => [`<${argument}>`, description] as const,
-    );
-    if (named.length > 0) blocks.push(section(sink, 'Arguments', rows(named)));
-    blocks.push(section(sink, 'Flags', rows([...knownFlags(command).map(flagRow), ['-h, --help', 'show this text']])));
-    if (command.examples.length > 0)
-      blocks.push(
-        section(
-          sink,
-          'Examples',
-          command.examples.flatMap(([line, text]) => [`  # ${text}`, `  ${line}`]),
-        ),
-      );
-  } else blocks.push([`Run \`${name} <command> --help\` for the flags and examples of a command.`]);
+/** `name` is the whole one: `kubiya worker start`. */
+export async function renderHelp(name: string, command: Command, sink: Sink): Promise<string> {
+  const { meta, details, args = {}, flags, subCommands = {}, examples = [] } = command;
+  const children = await Promise.all(
+    Object.entries(subCommands).map(
+      async ([child, entry]) => [child, (await loadCommand(entry)).meta.description] as const,
+    ),
+  );
+  const positionals = Object.entries(args).filter(([, { type }]) => type === 'positional');
+  const usages: string[] = [];
+  if (flags !== undefined) {
+    const named = positionals.map(([word, { required }]) => (required === false ? `[<${word}>]` : `<${word}>`));
+    usages.push([name, ...named, '[flags]'].join(' '));
+  }
+  if (children.length > 0) usages.push(`${name} <command> [flags]`);
+  const blocks = [[capitalise(meta.description)]];
+  if (details !== undefined) blocks.push([details]);
+  blocks.push(usages.map((usage, index) => `${index === 0 ? 'Usage:' : '      '} ${usage}`));
+  if (children.length > 0) blocks.push(section(sink, 'Commands', rows(children)));
+  if (positionals.length > 0) {
+    const named = positionals.map(([word, { description = '' }]) => [`<${word}>`, description] as const);
+    blocks.push(section(sink, 'Arguments', rows(named)));
+  }
+  if (flags === undefined) blocks.push([`Run \`${name} <command> --help\` for the flags and examples of a command.`]);
+  else blocks.push(section(sink, 'Flags', rows([...flags.map(flagRow), ['-h, --help', 'show this text']])));
+  if (examples.length > 0) {
+    const lines = examples.flatMap(([line, text]) => [`  # ${text}`, `  ${line}`]);
+    blocks.push(section(sink, 'Examples', lines));
+  }
   return blocks.map((lines) => lines.join('\n')).join('\n\n');
 }
 
-function usageLines(name: string, command: Command | undefined, children: readonly CommandNode[]): string[] {
-  const lines: string[] = [];
-  if (command !== undefined) {
-    const named = Object.entries(command.arguments).map(([argument, { isOptional }]) =>
-      isOptional === true ? `[<${argument}>]` : `<${argument}>`,
-    );
-    lines.push(`Usage: ${[name, ...named, '[flags]'].join(' ')}`);
-  }
-  if (children.length > 0) lines.push(`${lines.length === 0 ? 'Usage:' : '      '} ${name} <command> [flags]`);
-  return lines;
-}
-
-function flagRow(flag: KnownFlag): readonly [string, string] {
-  const { declaration } = flag;
-  const takesValue = declaration.type !== 'switch';
+function flagRow({ spellings, declaration, environment }: KnownFlag): readonly [string, string] {
   const valueName =
     declaration.type === 'choice' ? declaration.choices.join('|') : (declaration.valueName ?? declaration.type);
-  const names = [
-    ...(flag.short === undefined ? [] : [`-${flag.short}`]),
-    ...flag.names.map((name) => `--${name}`),
-  ].join(', ');
+  const names = spellings.join(', ');
   const extras = [
+    ...(declaration.required === true ? ['required'] : []),
     ...(declaration.isRepeatable === true ? ['repeatable'] : []),
     ...(declaration.defaultText === undefined ? [] : [`default: ${declaration.defaultText}`]),
-    ...(flag.environment.length === 0 ? [] : [`env: ${flag.environment.join(' > ')}`]),
+    ...(environment.length === 0 ? [] : [`env: ${environment.join(' > ')}`]),
   ];
   const description =
     extras.length === 0 ? declaration.description : `${declaration.description} (${extras.join('; ')})`;
-  return [takesValue ? `${names} <${valueName}>` : names, description];
+  return [declaration.type === 'switch' ? names : `${names} <${valueName}>`, description];
 }
 
 function rows(entries: readonly (readonly [string, string])[]): string[] {

@@ -1,130 +1,87 @@
-// The command tree: names and one-line summaries; a command's own file is only loaded when it is meant.
-import type { CommandNode } from './command.ts';
+// The command tree: groups with their sentence, and commands whose own file is only loaded when it is meant.
+import type { Command } from './command.ts';
 
-export const root: CommandNode = {
-  name: 'kubiya',
-  summary: 'run AI-agent workflows durably on Temporal, on this machine or with a Kubiya control plane',
-  children: [
-    {
-      name: 'exec',
-      summary: 'run a prompt with the default agent and stream what happens',
-      load: () => import('./commands/exec/prompt.ts'),
-      children: [
-        { name: 'agent', summary: 'run a prompt with an agent', load: () => import('./commands/exec/agent.ts') },
-        {
-          name: 'attach',
-          summary: 'follow an execution that was started before',
-          load: () => import('./commands/exec/attach.ts'),
-        },
-      ],
+const lazy = (load: () => Promise<{ readonly default: Command }>) => async () => (await load()).default;
+
+export const root: Command = {
+  meta: {
+    name: 'kubiya',
+    description: 'run AI-agent workflows durably on Temporal, on this machine or with a Kubiya control plane',
+  },
+  subCommands: {
+    exec: async () => ({
+      ...(await import('./commands/exec/prompt.ts')).default,
+      subCommands: {
+        agent: lazy(() => import('./commands/exec/agent.ts')),
+        attach: lazy(() => import('./commands/exec/attach.ts')),
+      },
+    }),
+    worker: {
+      meta: { description: 'run a worker on this machine' },
+      subCommands: { start: lazy(() => import('./commands/worker/start.ts')) },
     },
-    {
-      name: 'worker',
-      summary: 'run a worker on this machine',
-      children: [
-        {
-          name: 'start',
-          summary: 'start a worker in the foreground',
-          load: () => import('./commands/worker/start.ts'),
-        },
-      ],
+    server: {
+      meta: { description: 'run the embedded control plane' },
+      subCommands: {
+        start: lazy(() => import('./commands/server/start.ts')),
+        stop: lazy(() => import('./commands/server/stop.ts')),
+        status: lazy(() => import('./commands/server/status.ts')),
+      },
     },
-    {
-      name: 'server',
-      summary: 'run the embedded control plane',
-      children: [
-        {
-          name: 'start',
-          summary: 'start the embedded control plane and its Temporal server',
-          load: () => import('./commands/server/start.ts'),
-        },
-        {
-          name: 'stop',
-          summary: 'stop the embedded control plane of this user',
-          load: () => import('./commands/server/stop.ts'),
-        },
-        {
-          name: 'status',
-          summary: 'show whether the embedded control plane runs',
-          load: () => import('./commands/server/status.ts'),
-        },
-      ],
+    execution: {
+      meta: { description: 'look at executions and stop them' },
+      subCommands: {
+        list: lazy(() => import('./commands/execution/list.ts')),
+        get: lazy(() => import('./commands/execution/get.ts')),
+        logs: lazy(() => import('./commands/execution/logs.ts')),
+        cancel: lazy(() => import('./commands/execution/cancel.ts')),
+      },
     },
-    {
-      name: 'execution',
-      summary: 'look at executions and stop them',
-      children: [
-        { name: 'list', summary: 'list executions, newest first', load: () => import('./commands/execution/list.ts') },
-        { name: 'get', summary: 'show one execution', load: () => import('./commands/execution/get.ts') },
-        {
-          name: 'logs',
-          summary: 'print what happened in an execution',
-          load: () => import('./commands/execution/logs.ts'),
-        },
-        { name: 'cancel', summary: 'cancel an execution', load: () => import('./commands/execution/cancel.ts') },
-      ],
+    agent: {
+      meta: { description: 'manage agents' },
+      subCommands: {
+        list: lazy(() => import('./commands/agent/list.ts')),
+        get: lazy(() => import('./commands/agent/get.ts')),
+        create: lazy(() => import('./commands/agent/create.ts')),
+      },
     },
-    {
-      name: 'agent',
-      summary: 'manage agents',
-      children: [
-        { name: 'list', summary: 'list agents', load: () => import('./commands/agent/list.ts') },
-        { name: 'get', summary: 'show one agent', load: () => import('./commands/agent/get.ts') },
-        { name: 'create', summary: 'create an agent', load: () => import('./commands/agent/create.ts') },
-      ],
+    queue: {
+      meta: { description: 'manage worker queues' },
+      subCommands: {
+        list: lazy(() => import('./commands/queue/list.ts')),
+        get: lazy(() => import('./commands/queue/get.ts')),
+        create: lazy(() => import('./commands/queue/create.ts')),
+      },
     },
-    {
-      name: 'queue',
-      summary: 'manage worker queues',
-      children: [
-        { name: 'list', summary: 'list worker queues', load: () => import('./commands/queue/list.ts') },
-        { name: 'get', summary: 'show one worker queue', load: () => import('./commands/queue/get.ts') },
-        { name: 'create', summary: 'create a worker queue', load: () => import('./commands/queue/create.ts') },
-      ],
+    environment: {
+      meta: { description: 'manage environments' },
+      subCommands: {
+        list: lazy(() => import('./commands/environment/list.ts')),
+        get: lazy(() => import('./commands/environment/get.ts')),
+        create: lazy(() => import('./commands/environment/create.ts')),
+      },
     },
-    {
-      name: 'environment',
-      summary: 'manage environments',
-      children: [
-        { name: 'list', summary: 'list environments', load: () => import('./commands/environment/list.ts') },
-        { name: 'get', summary: 'show one environment', load: () => import('./commands/environment/get.ts') },
-        { name: 'create', summary: 'create an environment', load: () => import('./commands/environment/create.ts') },
-      ],
+    skill: {
+      meta: { description: 'manage skills, the tools of agents' },
+      subCommands: {
+        list: lazy(() => import('./commands/skill/list.ts')),
+        get: lazy(() => import('./commands/skill/get.ts')),
+        create: lazy(() => import('./commands/skill/create.ts')),
+      },
     },
-    {
-      name: 'skill',
-      summary: 'manage skills, the tools of agents',
-      children: [
-        { name: 'list', summary: 'list skills', load: () => import('./commands/skill/list.ts') },
-        { name: 'get', summary: 'show one skill', load: () => import('./commands/skill/get.ts') },
-        { name: 'create', summary: 'create a skill', load: () => import('./commands/skill/create.ts') },
-      ],
+    model: {
+      meta: { description: 'manage the models that agents may name' },
+      subCommands: {
+        list: lazy(() => import('./commands/model/list.ts')),
+        get: lazy(() => import('./commands/model/get.ts')),
+        create: lazy(() => import('./commands/model/create.ts')),
+      },
     },
-    {
-      name: 'model',
-      summary: 'manage the models that agents may name',
-      children: [
-        { name: 'list', summary: 'list models', load: () => import('./commands/model/list.ts') },
-        { name: 'get', summary: 'show one model', load: () => import('./commands/model/get.ts') },
-        { name: 'create', summary: 'create a model', load: () => import('./commands/model/create.ts') },
-      ],
+    config: {
+      meta: { description: 'look at the configuration' },
+      subCommands: { show: lazy(() => import('./commands/config/show.ts')) },
     },
-    {
-      name: 'config',
-      summary: 'look at the configuration',
-      children: [
-        {
-          name: 'show',
-          summary: 'show every effective setting and where it comes from',
-          load: () => import('./commands/config/show.ts'),
-        },
-      ],
-    },
-    { name: 'version', summary: 'show the version', load: () => import('./commands/version.ts') },
-    {
-      name: 'completion',
-      summary: 'print the completion script of a shell',
-      load: () => import('./commands/completion.ts'),
-    },
-  ],
+    version: lazy(() => import('./commands/version.ts')),
+    completion: lazy(() => import('./commands/completion.ts')),
+  },
 };

@@ -1,13 +1,15 @@
 // Runs one command line: finds the command, reads it strictly, runs it, and turns whatever goes wrong into words and a code.
-import { processFacts, type Environment } from '../config/sources.ts';
+import { runCommand } from 'citty';
 import { loadConfig } from '../config/load.ts';
+import { type Environment, type ProcessFacts, processFacts } from '../config/sources.ts';
 import { errnoOf, exitCodes, KubiyaError, messageOf } from '../errors.ts';
-import type { Command, CommandNode } from './command.ts';
-import { continuationHint, firstArgumentIndex, parseCommandLine, usage } from './flags.ts';
+import { type Command, type Invocation, loadCommand } from './command.ts';
+import { usage } from './flags.ts';
 import { renderHelp } from './help.ts';
 import { createProcessOutput, type Output } from './output.ts';
 import { failureText } from './render/summary.ts';
 import { root } from './root.ts';
+import { checkWords, continuationHint, firstPositionalIndex } from './strict.ts';
 import { suggestion } from './suggest.ts';
 
 /** Never throws: every error is printed and becomes the exit code (features §2). */
@@ -24,74 +26,67 @@ export async function runCommandLine(words: readonly string[]): Promise<number> 
   return code;
 }
 
-async function run(words: readonly string[], output: Output, facts: ReturnType<typeof processFacts>): Promise<number> {
+async function run(words: readonly string[], output: Output, facts: ProcessFacts): Promise<number> {
   if (words[0] === 'complete' && words[1] === '--') {
     // Asked by a completion script: what follows is somebody's unfinished command line, not ours.
     const { complete } = await import('./completion.ts');
-    await complete(words.slice(2));
+    await complete(root, words.slice(2));
     return 0;
   }
-  const { path, rest, command } = await findCommand(words);
-  if (command === undefined) return await runGroup(path, rest, output);
-  const parsed = parseCommandLine(command, rest);
-  if (parsed.isHelp) {
-    await output.print(renderHelp({ path, command }, output.stdout));
+  const { name, rest, command } = await findCommand(words);
+  if (command.run === undefined) return await runGroup(name, rest, command, output);
+  const rawArgs = checkWords(command, rest);
+  if (rawArgs === undefined) {
+    await output.print(await renderHelp(name, command, output.stdout));
     return 0;
   }
-  const { scope } = command;
-  const context = {
+  const data: Invocation = {
     output,
     cwd: facts.cwd,
     commandLine: words,
-    loadConfig: () => loadConfig({ scope: scope ?? 'api', flags: parsed.configurationFlags, facts }),
+    loadConfig: (scope, flags) => loadConfig({ scope, flags, facts }),
   };
-  // The parser made exactly what the declaration of this command says.
-  const input = { flags: parsed.flags, arguments: parsed.arguments } as Parameters<Command['run']>[0];
-  return (await command.run(input, context)) ?? 0;
+  // Found already: citty would take a prompt for the name of a sub-command.
+  const { result } = await runCommand({ ...command, subCommands: {} }, { rawArgs, data });
+  return typeof result === 'number' ? result : 0;
 }
 
 interface FoundCommand {
-  readonly path: readonly CommandNode[];
+  /** From the root on: `kubiya worker start`. */
+  readonly name: string;
   readonly rest: readonly string[];
-  /** Undefined for a group. */
-  readonly command: Command | undefined;
+  readonly command: Command;
 }
 
-/** Goes down the tree as long as the next word that is neither a flag nor its value names a child. */
+/** Goes down the tree as long as the next word that is neither a flag nor its value names a child; loads only what is on the way. */
 async function findCommand(words: readonly string[]): Promise<FoundCommand> {
-  const path = [root];
   const rest = [...words];
-  for (let node = root; ;) {
-    const command = (await node.load?.())?.default;
-    const index =
-      command === undefined ? rest.findIndex((word) => !word.startsWith('-')) : firstArgumentIndex(command, rest);
-    const child = node.children?.find((candidate) => candidate.name === rest[index]);
-    if (child === undefined) return { path, rest, command };
+  let command = root;
+  for (let name = 'kubiya'; ;) {
+    const index = firstPositionalIndex(command, rest);
+    const word = rest[index] ?? '';
+    const children = command.subCommands ?? {};
+    const child = Object.hasOwn(children, word) ? children[word] : undefined;
+    if (child === undefined) return { name, rest, command };
     rest.splice(index, 1);
-    path.push(child);
-    node = child;
+    name += ` ${word}`;
+    command = await loadCommand(child);
   }
 }
 
 /** A group alone shows its help; as the answer when it was asked for, as an error when a command was forgotten. */
-async function runGroup(path: readonly CommandNode[], rest: readonly string[], output: Output): Promise<number> {
-  const node = path.at(-1) ?? root;
+async function runGroup(name: string, rest: readonly string[], group: Command, output: Output): Promise<number> {
   const word = rest.find((candidate) => !candidate.startsWith('-'));
-  const name = path.map(({ name: part }) => part).join(' ');
+  const otherwise = `\`${name} --help\` lists the commands`;
   if (word !== undefined) {
-    const names = (node.children ?? []).map((child) => child.name);
-    const hint = continuationHint(word) ?? suggestion(word, names, `\`${name} --help\` lists the commands`, `${name} `);
-    throw usage(
-      `unknown command "${[...path.slice(1).map(({ name: part }) => part), word].join(' ')}"`,
-      'command_unknown',
-      hint,
-    );
+    const names = Object.keys(group.subCommands ?? {});
+    const hint = continuationHint(word) ?? suggestion(word, names, otherwise, `${name} `);
+    throw usage(`unknown command "${`${name} ${word}`.slice('kubiya '.length)}"`, 'command_unknown', hint);
   }
-  const help = renderHelp({ path, command: undefined }, output.stdout);
-  const isAsked = rest.length === 0 ? path.length === 1 : rest.every((flag) => flag === '--help' || flag === '-h');
   const unknown = rest.find((flag) => flag !== '--help' && flag !== '-h');
-  if (unknown !== undefined)
-    throw usage(`unknown flag ${unknown}`, 'flag_unknown', `\`${name} --help\` lists the commands`);
+  if (unknown !== undefined) throw usage(`unknown flag ${unknown}`, 'flag_unknown', otherwise);
+  const help = await renderHelp(name, group, output.stdout);
+  const isAsked = rest.length > 0 || group === root;
   await (isAsked ? output.print(help) : output.note(help));
   return isAsked ? 0 : exitCodes.usage;
 }

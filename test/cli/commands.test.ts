@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../../src/cli/root.ts';
-import type { CommandNode } from '../../src/cli/command.ts';
+import { type Command, loadCommand } from '../../src/cli/command.ts';
 import { version } from '../../src/version.ts';
 import {
   type ControlPlaneScript,
@@ -32,26 +32,24 @@ function temporaryDirectory(): string {
   return directory;
 }
 
-function leaves(node: CommandNode, path: readonly string[] = []): readonly (readonly string[])[] {
-  const below = (node.children ?? []).flatMap((child) => leaves(child, [...path, child.name]));
-  return node.load === undefined ? below : [path, ...below];
+/** Every command with its words; groups are gone through. */
+async function leaves(entry: Command, path: readonly string[] = []): Promise<readonly (readonly [string, Command])[]> {
+  const below = Object.entries(entry.subCommands ?? {}).map(
+    async ([name, child]) => await leaves(await loadCommand(child), [...path, name]),
+  );
+  const own: readonly [string, Command] = [path.join(' '), entry];
+  return [...(entry.run === undefined ? [] : [own]), ...(await Promise.all(below)).flat()];
 }
 
 describe('help', () => {
   test('every command has one with examples that name it, and no flag without a sentence', async () => {
-    const commands = leaves(root);
+    const commands = await leaves(root);
     expect(commands.length).toBeGreaterThan(25);
-    for (const path of commands) {
-      const node = path.reduce<CommandNode>(
-        (current, name) => current.children?.find((child) => child.name === name) ?? current,
-        root,
-      );
-      const command = (await node.load?.())?.default;
-      expect(node.summary).not.toBe('');
-      expect(command?.examples.length).toBeGreaterThan(0);
-      for (const [line] of command?.examples ?? [])
-        expect(line).toContain(`kubiya ${path.join(' ')}`.replace(' exec prompt', ' exec'));
-      for (const flag of Object.values(command?.flags ?? {})) expect(flag.description).not.toBe('');
+    for (const [path, { meta, examples = [], flags = [] }] of commands) {
+      expect(meta.description).not.toBe('');
+      expect(examples.length).toBeGreaterThan(0);
+      for (const [line] of examples) expect(line).toContain(`kubiya ${path}`);
+      for (const { declaration } of flags) expect(declaration.description).not.toBe('');
     }
   });
 

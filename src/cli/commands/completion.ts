@@ -5,15 +5,15 @@ import { usage } from '../flags.ts';
 import { suggestion } from '../suggest.ts';
 
 export default defineCommand({
+  meta: { description: 'print the completion script of a shell' },
   examples: [
     ['source <(kubiya completion bash)', 'in ~/.bashrc'],
     ['source <(kubiya completion zsh)', 'in ~/.zshrc, after compinit'],
     ['kubiya completion fish > ~/.config/fish/completions/kubiya.fish', 'once'],
     ['kubiya completion powershell >> $PROFILE', 'once'],
   ],
-  flags: {},
-  arguments: { shell: { description: completionShells.join(', ') } },
-  run: async ({ arguments: { shell } }) => {
+  args: { shell: { type: 'positional', description: completionShells.join(', ') } },
+  run: async ({ args: { shell } }) => {
     const known = completionShells.find((candidate) => candidate === shell);
     if (known === undefined)
       throw usage(
@@ -21,6 +21,6 @@ export default defineCommand({
         'shell_unknown',
         suggestion(shell, completionShells, `one of ${completionShells.join(', ')}`),
       );
-    await printCompletionScript(known);
+    printCompletionScript(known);
   },
 });

@@ -4,7 +4,8 @@ import { resolve } from 'node:path';
 import { text as readStream } from 'node:stream/consumers';
 import { KubiyaError, messageOf } from '../../errors.ts';
 import { promptCharactersMax } from '../../protocol/control-plane.ts';
-import { continuationHint, usage } from '../flags.ts';
+import { usage } from '../flags.ts';
+import { continuationHint } from '../strict.ts';
 
 export interface PromptSources {
   readonly argument: string | undefined;

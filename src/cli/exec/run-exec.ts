@@ -16,11 +16,9 @@ import { takeInterrupts, type Interrupts } from './interrupts.ts';
 import { readPrompt } from './prompt.ts';
 import { findAgentId, findQueue } from './target.ts';
 
-export interface ExecInput {
-  /** As typed; undefined means the default agent. */
-  readonly agent: string | undefined;
-  readonly prompt: string | undefined;
-  readonly flags: StartFlags & DisplayFlags;
+/** What both forms of `exec` hand on. */
+interface ExecContext extends CommandContext {
+  readonly args: StartFlags & DisplayFlags & { readonly prompt: string | undefined };
 }
 
 /** Where an execution goes, and what has to be taken down afterwards. */
@@ -31,9 +29,9 @@ interface Place {
   stop(): Promise<void>;
 }
 
-export async function runExec(input: ExecInput, context: CommandContext): Promise<number> {
-  const { flags } = input;
-  const { output } = context;
+/** `agent` as typed; undefined means the default agent. */
+export async function runExec(agent: string | undefined, context: ExecContext): Promise<number> {
+  const { args: flags, output } = context;
   if (flags.local && flags.detach)
     throw usage('--local ends with its execution, so it cannot be detached', 'flags_conflict', 'leave out one of them');
   if (flags.local && flags.queue !== undefined)
@@ -44,13 +42,13 @@ export async function runExec(input: ExecInput, context: CommandContext): Promis
     );
   const createRenderer = chooseRenderer(flags, output, false);
   const config = await context.loadConfig();
-  const prompt = await readPrompt({ argument: input.prompt, file: flags['prompt-file'], cwd: context.cwd });
+  const prompt = await readPrompt({ argument: flags.prompt, file: flags['prompt-file'], cwd: context.cwd });
   const interrupts = await takeInterrupts();
   let place: Place | undefined;
   try {
     place = flags.local
-      ? await startPrivatePlace(input, config, interrupts, output)
-      : await findPlace(input, config, interrupts, output);
+      ? await startPrivatePlace(agent, config, interrupts, output)
+      : await findPlace({ agent, queue: flags.queue }, config, interrupts, output);
     const request = { ...requestOf(prompt, config, flags, context.cwd), worker_queue_id: place.queueId };
     const { client } = place;
     const { execution_id: executionId } = await client.executeAgent(
@@ -77,13 +75,13 @@ export async function runExec(input: ExecInput, context: CommandContext): Promis
 }
 
 async function findPlace(
-  { agent, flags }: ExecInput,
+  { agent, queue: wantedQueue }: Readonly<Record<'agent' | 'queue', string | undefined>>,
   config: Config,
   interrupts: Interrupts,
   output: Output,
 ): Promise<Place> {
   const client = await connect(config, interrupts.signal);
-  const [agentId, queue] = await Promise.all([findAgentId(client, agent), findQueue(client, config, flags.queue)]);
+  const [agentId, queue] = await Promise.all([findAgentId(client, agent), findQueue(client, config, wantedQueue)]);
   if (queue.active_workers === 0) {
     await output.note(
       `no worker is polling the queue ${queue.name}, so the execution waits: \`kubiya worker start --queue-id ${queue.name}\` starts one`,
@@ -93,7 +91,7 @@ async function findPlace(
 }
 
 async function startPrivatePlace(
-  { agent }: ExecInput,
+  agent: string | undefined,
   config: Config,
   interrupts: Interrupts,
   output: Output,

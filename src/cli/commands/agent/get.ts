@@ -1,19 +1,20 @@
 // `kubiya agent get`.
-import { defineCommand, jsonFlag } from '../../command.ts';
+import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
+import { jsonFlag } from '../../flags.ts';
 import { lookUp } from '../../lookup.ts';
 import { printThing } from '../../table.ts';
 
 export default defineCommand({
+  meta: { description: 'show one agent' },
   scope: 'api',
   examples: [
     ['kubiya agent get default', 'by its name or id'],
     ['kubiya agent get default --json', 'everything the control plane knows about it'],
   ],
-  flags: { json: jsonFlag },
-  arguments: { agent: { description: 'id or name of the agent' } },
-  run: async ({ flags, arguments: { agent: wanted } }, { output, loadConfig }) => {
+  args: { agent: { type: 'positional', description: 'id or name of the agent' }, json: jsonFlag },
+  run: async ({ args, output, loadConfig }) => {
     const client = await connect(await loadConfig());
-    await printThing(output, lookUp('agent', wanted, await client.listAgents()), flags.json);
+    await printThing(output, lookUp('agent', args.agent, await client.listAgents()), args.json);
   },
 });

@@ -1,17 +1,18 @@
 // `kubiya agent list`.
-import { defineCommand, jsonFlag } from '../../command.ts';
+import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
+import { jsonFlag } from '../../flags.ts';
 import { printList } from '../../table.ts';
 
 export default defineCommand({
+  meta: { description: 'list agents' },
   scope: 'api',
   examples: [
     ['kubiya agent list', 'as a table'],
     ["kubiya agent list --json | jq -r '.[].id'", 'ids only'],
   ],
-  flags: { json: jsonFlag },
-  arguments: {},
-  run: async ({ flags }, { output, loadConfig }) => {
+  args: { json: jsonFlag },
+  run: async ({ args, output, loadConfig }) => {
     const client = await connect(await loadConfig());
     await printList(
       output,
@@ -23,7 +24,7 @@ export default defineCommand({
         { title: 'STATUS', value: (row) => row.status },
         { title: 'DESCRIPTION', value: (row) => row.description },
       ],
-      flags.json,
+      args.json,
     );
   },
 });

@@ -3,20 +3,21 @@ import { describeOrigin } from '../../../config/load.ts';
 import type { EffectiveSetting } from '../../../config/config.ts';
 import { formatDuration } from '../../../lib/duration.ts';
 import { type Cell, printList } from '../../table.ts';
-import { defineCommand, jsonFlag } from '../../command.ts';
+import { defineCommand } from '../../command.ts';
+import { jsonFlag } from '../../flags.ts';
 
 export default defineCommand({
+  meta: { description: 'show every effective setting and where it comes from' },
   scope: 'show',
   details: 'Secrets are redacted. A setting that is wrong is an error here as it is everywhere else.',
   examples: [
     ['kubiya config show', 'as a table'],
     ['kubiya config show --json | jq \'.settings[] | select(.origin.kind != "default")\'', 'only what was set'],
   ],
-  flags: { json: jsonFlag },
-  arguments: {},
-  run: async ({ flags }, { output, loadConfig }) => {
+  args: { json: jsonFlag },
+  run: async ({ args, output, loadConfig }) => {
     const config = await loadConfig();
-    if (flags.json) {
+    if (args.json) {
       return await output.printJson({
         profile: config.profile,
         home: config.paths.home,

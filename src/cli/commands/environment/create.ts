@@ -1,17 +1,16 @@
 // `kubiya environment create`.
-import { defineCommand, jsonFlag } from '../../command.ts';
+import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
-import { required } from '../../flags.ts';
+import { jsonFlag } from '../../flags.ts';
 import { printThing } from '../../table.ts';
 
 export default defineCommand({
+  meta: { description: 'create an environment' },
   scope: 'api',
   examples: [['kubiya environment create --name staging', 'a second environment']],
-  flags: { name: { type: 'text', description: 'name of the environment (required)' }, json: jsonFlag },
-  arguments: {},
-  run: async ({ flags }, { output, loadConfig }) => {
-    const name = required('name', flags.name);
+  args: { name: { type: 'text', required: true, description: 'name of the environment' }, json: jsonFlag },
+  run: async ({ args, output, loadConfig }) => {
     const client = await connect(await loadConfig());
-    await printThing(output, await client.createEnvironment({ name }), flags.json);
+    await printThing(output, await client.createEnvironment({ name: args.name }), args.json);
   },
 });

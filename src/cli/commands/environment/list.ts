@@ -1,17 +1,18 @@
 // `kubiya environment list`.
-import { defineCommand, jsonFlag } from '../../command.ts';
+import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
+import { jsonFlag } from '../../flags.ts';
 import { printList } from '../../table.ts';
 
 export default defineCommand({
+  meta: { description: 'list environments' },
   scope: 'api',
   examples: [
     ['kubiya environment list', 'as a table'],
     ["kubiya environment list --json | jq -r '.[].id'", 'ids only'],
   ],
-  flags: { json: jsonFlag },
-  arguments: {},
-  run: async ({ flags }, { output, loadConfig }) => {
+  args: { json: jsonFlag },
+  run: async ({ args, output, loadConfig }) => {
     const client = await connect(await loadConfig());
     await printList(
       output,
@@ -22,7 +23,7 @@ export default defineCommand({
         { title: 'STATUS', value: (row) => row.status },
         { title: 'WORKERS', value: (row) => row.active_workers },
       ],
-      flags.json,
+      args.json,
     );
   },
 });

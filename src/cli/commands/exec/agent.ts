@@ -4,6 +4,7 @@ import { displayFlags, startFlags } from '../../exec/flags.ts';
 import { runExec } from '../../exec/run-exec.ts';
 
 export default defineCommand({
+  meta: { description: 'run a prompt with an agent' },
   scope: 'exec',
   details: 'Exit code: 0 completed, 1 failed, 7 limit, 8 denied, 9 timeout, 130 interrupted.',
   examples: [
@@ -14,11 +15,11 @@ export default defineCommand({
     ],
     ['kubiya exec agent deployer --idempotency-key "deploy-$SHA" "deploy $SHA"', 'a second start follows the first'],
   ],
-  flags: { ...startFlags, ...displayFlags },
-  arguments: {
-    agent: { description: 'id or name of the agent' },
-    prompt: { description: 'what the agent is to do; - reads stdin', isOptional: true },
+  args: {
+    agent: { type: 'positional', description: 'id or name of the agent' },
+    prompt: { type: 'positional', description: 'what the agent is to do; - reads stdin', required: false },
+    ...startFlags,
+    ...displayFlags,
   },
-  run: (input, context) =>
-    runExec({ agent: input.arguments.agent, prompt: input.arguments.prompt, flags: input.flags }, context),
+  run: (context) => runExec(context.args.agent, context),
 });

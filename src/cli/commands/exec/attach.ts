@@ -6,6 +6,7 @@ import { followToEnd } from '../../exec/follow.ts';
 import { takeInterrupts } from '../../exec/interrupts.ts';
 
 export default defineCommand({
+  meta: { description: 'follow an execution that was started before' },
   scope: 'api',
   details:
     'Shows the execution from its beginning and follows it to its end; the exit code is its outcome. Ctrl+C leaves, the execution goes on.',
@@ -13,10 +14,10 @@ export default defineCommand({
     ['kubiya exec attach 4f0c6f5e-5b0e-4a0e-9d1c-0d6f1c2b3a49', 'follow an execution'],
     ['kubiya exec attach $ID --output json', 'wait for it and print the result'],
   ],
-  flags: displayFlags,
-  arguments: { execution: { description: 'id of the execution' } },
-  run: async ({ flags, arguments: { execution } }, { output, loadConfig }) => {
-    const createRenderer = chooseRenderer(flags, output, true);
+  args: { execution: { type: 'positional', description: 'id of the execution' }, ...displayFlags },
+  run: async ({ args, output, loadConfig }) => {
+    const { execution } = args;
+    const createRenderer = chooseRenderer(args, output, true);
     const client = await connect(await loadConfig());
     await client.getExecution(execution);
     const interrupts = await takeInterrupts();

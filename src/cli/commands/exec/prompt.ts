@@ -4,6 +4,7 @@ import { displayFlags, startFlags } from '../../exec/flags.ts';
 import { runExec } from '../../exec/run-exec.ts';
 
 export default defineCommand({
+  meta: { description: 'run a prompt with the default agent and stream what happens' },
   scope: 'exec',
   details:
     'The agent is the one named `default`. Without --queue the only queue with a live worker is used, else the one named `default`.\n' +
@@ -20,7 +21,10 @@ export default defineCommand({
     ['git diff | kubiya exec --output json -', 'prompt from stdin, one JSON object as the answer'],
     ['kubiya exec --detach --prompt-file task.md', 'start it and leave'],
   ],
-  flags: { ...startFlags, ...displayFlags },
-  arguments: { prompt: { description: 'what the agent is to do; - reads stdin', isOptional: true } },
-  run: (input, context) => runExec({ agent: undefined, prompt: input.arguments.prompt, flags: input.flags }, context),
+  args: {
+    prompt: { type: 'positional', description: 'what the agent is to do; - reads stdin', required: false },
+    ...startFlags,
+    ...displayFlags,
+  },
+  run: (context) => runExec(undefined, context),
 });

@@ -1,26 +1,27 @@
 // `kubiya execution cancel`.
 import { KubiyaError } from '../../../errors.ts';
-import { defineCommand, jsonFlag } from '../../command.ts';
+import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
+import { jsonFlag } from '../../flags.ts';
 
 export default defineCommand({
+  meta: { description: 'cancel an execution' },
   scope: 'api',
   details:
     'Asks for the end and returns: the running tool and its processes are stopped by the worker. `exec attach` waits for it.',
   examples: [['kubiya execution cancel $ID && kubiya exec attach $ID', 'cancel and wait until it has ended']],
-  flags: { json: jsonFlag },
-  arguments: { execution: { description: 'id of the execution' } },
-  run: async ({ flags, arguments: { execution } }, { output, loadConfig }) => {
+  args: { execution: { type: 'positional', description: 'id of the execution' }, json: jsonFlag },
+  run: async ({ args, output, loadConfig }) => {
     const client = await connect(await loadConfig());
-    const answer = await client.cancelExecution(execution);
+    const answer = await client.cancelExecution(args.execution);
     if (!answer.success) {
-      throw new KubiyaError(answer.error ?? `the execution ${execution} could not be cancelled`, {
+      throw new KubiyaError(answer.error ?? `the execution ${args.execution} could not be cancelled`, {
         kind: 'api_refused',
         code: 'not_cancelled',
-        hint: `\`kubiya execution get ${execution}\` shows its state`,
+        hint: `\`kubiya execution get ${args.execution}\` shows its state`,
       });
     }
-    if (flags.json) return await output.printJson(answer);
+    if (args.json) return await output.printJson(answer);
     await output.note(answer.message ?? 'the execution is being cancelled');
   },
 });

@@ -1,19 +1,20 @@
 // `kubiya execution get`.
-import { defineCommand, jsonFlag } from '../../command.ts';
+import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
+import { jsonFlag } from '../../flags.ts';
 import { printThing } from '../../table.ts';
 
 export default defineCommand({
+  meta: { description: 'show one execution' },
   scope: 'api',
   examples: [
     ['kubiya execution get $ID', 'its state and its answer'],
     ['kubiya execution get $ID --json | jq -r .response', 'only the answer'],
   ],
-  flags: { json: jsonFlag },
-  arguments: { execution: { description: 'id of the execution' } },
-  run: async ({ flags, arguments: { execution } }, { output, loadConfig }) => {
+  args: { execution: { type: 'positional', description: 'id of the execution' }, json: jsonFlag },
+  run: async ({ args, output, loadConfig }) => {
     const client = await connect(await loadConfig());
-    const found = await client.getExecution(execution);
-    await printThing(output, { ...found, status: found.status.toLowerCase() }, flags.json);
+    const found = await client.getExecution(args.execution);
+    await printThing(output, { ...found, status: found.status.toLowerCase() }, args.json);
   },
 });

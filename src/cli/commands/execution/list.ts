@@ -1,6 +1,7 @@
 // `kubiya execution list`.
-import { defineCommand, jsonFlag } from '../../command.ts';
+import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
+import { jsonFlag } from '../../flags.ts';
 import { lookUp } from '../../lookup.ts';
 import { executionStatuses } from '../../../protocol/workflow.ts';
 import { printList } from '../../table.ts';
@@ -10,12 +11,13 @@ const limitDefault = 20;
 const promptCharactersMax = 50;
 
 export default defineCommand({
+  meta: { description: 'list executions, newest first' },
   scope: 'api',
   examples: [
     ['kubiya execution list', 'the newest twenty'],
     ['kubiya execution list --status failed --agent reviewer --limit 100 --json', 'what went wrong, for programs'],
   ],
-  flags: {
+  args: {
     status: { type: 'choice', choices: executionStatuses, description: 'only those in this state' },
     agent: { type: 'text', valueName: 'id|name', description: 'only those of this agent' },
     limit: {
@@ -28,13 +30,12 @@ export default defineCommand({
     },
     json: jsonFlag,
   },
-  arguments: {},
-  run: async ({ flags }, { output, loadConfig }) => {
+  run: async ({ args, output, loadConfig }) => {
     const client = await connect(await loadConfig());
-    const agentId = flags.agent === undefined ? undefined : lookUp('agent', flags.agent, await client.listAgents()).id;
+    const agentId = args.agent === undefined ? undefined : lookUp('agent', args.agent, await client.listAgents()).id;
     const executions = await client.listExecutions({
-      limit: flags.limit ?? limitDefault,
-      status: flags.status,
+      limit: args.limit ?? limitDefault,
+      status: args.status,
       agentId,
     });
     await printList(
@@ -51,7 +52,7 @@ export default defineCommand({
             row.prompt.length > promptCharactersMax ? `${row.prompt.slice(0, promptCharactersMax)}…` : row.prompt,
         },
       ],
-      flags.json,
+      args.json,
     );
   },
 });

@@ -8,6 +8,7 @@ import { outcomeOf } from '../../exec/follow.ts';
 const { compact, verbose } = displayFlags;
 
 export default defineCommand({
+  meta: { description: 'print what happened in an execution' },
   scope: 'api',
   details:
     'Prints the messages, thinking and tool calls so far and ends; the exit code does not depend on the outcome.',
@@ -19,26 +20,26 @@ export default defineCommand({
       'only the results of tools',
     ],
   ],
-  flags: {
-    follow: { type: 'switch', short: 'f', description: 'go on until the execution ends' },
+  args: {
+    execution: { type: 'positional', description: 'id of the execution' },
+    follow: { type: 'switch', alias: 'f', description: 'go on until the execution ends' },
     'stream-format': displayFlags['stream-format'],
     verbose,
     compact,
     'full-output': displayFlags['full-output'],
     'output-lines': displayFlags['output-lines'],
   },
-  arguments: { execution: { description: 'id of the execution' } },
-  run: async ({ flags, arguments: { execution } }, { output, loadConfig }) => {
-    const renderer = chooseRenderer({ ...flags, output: undefined, 'no-stream': false }, output, true)(execution);
+  run: async ({ args, output, loadConfig }) => {
+    const renderer = chooseRenderer({ ...args, output: undefined, stream: true }, output, true)(args.execution);
     const client = await connect(await loadConfig());
-    await client.getExecution(execution);
+    await client.getExecution(args.execution);
     // A reader who has left (`| head`) ends it: there is nothing else to do here.
-    const events = followExecution(client, execution, { signal: output.closed });
+    const events = followExecution(client, args.execution, { signal: output.closed });
     try {
       for (;;) {
         const next = await events.next();
-        if (next.done === true) return await renderer.finish(outcomeOf(execution, next.value, undefined));
-        if (next.value.type === 'history_complete' && !flags.follow) return await renderer.pause();
+        if (next.done === true) return await renderer.finish(outcomeOf(args.execution, next.value, undefined));
+        if (next.value.type === 'history_complete' && !args.follow) return await renderer.pause();
         await renderer.event(next.value);
       }
     } catch (error) {

@@ -1,13 +1,16 @@
 // `kubiya model create`.
-import { defineCommand, jsonFlag } from '../../command.ts';
+import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
+import { jsonFlag } from '../../flags.ts';
 import { printThing } from '../../table.ts';
 
 export default defineCommand({
+  meta: { description: 'create a model' },
   scope: 'api',
   details: 'Adds a model to the list of the control plane. Workers need the key of its provider.',
   examples: [['kubiya model create openai/gpt-5 --label "GPT-5"', 'under the id that agents name']],
-  flags: {
+  args: {
+    model: { type: 'positional', description: 'id that agents name' },
     label: { type: 'text', valueName: 'text', description: 'name for people' },
     provider: {
       type: 'text',
@@ -18,14 +21,14 @@ export default defineCommand({
     description: { type: 'text', valueName: 'text', description: 'what the model is good for' },
     json: jsonFlag,
   },
-  arguments: { model: { description: 'id that agents name' } },
-  run: async ({ flags, arguments: { model } }, { output, loadConfig }) => {
+  run: async ({ args, output, loadConfig }) => {
+    const { model } = args;
     const client = await connect(await loadConfig());
-    const provider = flags.provider ?? (model.includes('/') ? model.split('/')[0] : undefined);
+    const provider = args.provider ?? (model.includes('/') ? model.split('/')[0] : undefined);
     await printThing(
       output,
-      await client.createModel({ value: model, label: flags.label ?? model, provider, description: flags.description }),
-      flags.json,
+      await client.createModel({ value: model, label: args.label ?? model, provider, description: args.description }),
+      args.json,
     );
   },
 });

@@ -1,17 +1,18 @@
 // `kubiya model list`.
-import { defineCommand, jsonFlag } from '../../command.ts';
+import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
+import { jsonFlag } from '../../flags.ts';
 import { printList } from '../../table.ts';
 
 export default defineCommand({
+  meta: { description: 'list models' },
   scope: 'api',
   examples: [
     ['kubiya model list', 'as a table'],
     ["kubiya model list --json | jq -r '.[].id'", 'ids only'],
   ],
-  flags: { json: jsonFlag },
-  arguments: {},
-  run: async ({ flags }, { output, loadConfig }) => {
+  args: { json: jsonFlag },
+  run: async ({ args, output, loadConfig }) => {
     const client = await connect(await loadConfig());
     await printList(
       output,
@@ -22,7 +23,7 @@ export default defineCommand({
         { title: 'ENABLED', value: (row) => row.enabled },
         { title: 'LABEL', value: (row) => row.label },
       ],
-      flags.json,
+      args.json,
     );
   },
 });

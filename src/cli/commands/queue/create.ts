@@ -1,18 +1,19 @@
 // `kubiya queue create`.
-import { defineCommand, jsonFlag } from '../../command.ts';
+import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
-import { required } from '../../flags.ts';
+import { jsonFlag } from '../../flags.ts';
 import { lookUp } from '../../lookup.ts';
 import { printThing } from '../../table.ts';
 
 export default defineCommand({
+  meta: { description: 'create a worker queue' },
   scope: 'api',
   examples: [
     ['kubiya queue create --name ci', 'in the default environment'],
     ['kubiya queue create --name ci --environment staging --json', 'in another one'],
   ],
-  flags: {
-    name: { type: 'text', description: 'name of the queue (required)' },
+  args: {
+    name: { type: 'text', required: true, description: 'name of the queue' },
     environment: {
       type: 'text',
       valueName: 'id|name',
@@ -21,16 +22,14 @@ export default defineCommand({
     },
     json: jsonFlag,
   },
-  arguments: {},
-  run: async ({ flags }, { output, loadConfig }) => {
-    const name = required('name', flags.name);
+  run: async ({ args, output, loadConfig }) => {
     const config = await loadConfig();
     const client = await connect(config);
     const environment = lookUp(
       'environment',
-      flags.environment ?? config.environmentName,
+      args.environment ?? config.environmentName,
       await client.listEnvironments(),
     );
-    await printThing(output, await client.createQueue(environment.id, { name }), flags.json);
+    await printThing(output, await client.createQueue(environment.id, { name: args.name }), args.json);
   },
 });

@@ -1,19 +1,20 @@
 // `kubiya queue get`.
-import { defineCommand, jsonFlag } from '../../command.ts';
+import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
+import { jsonFlag } from '../../flags.ts';
 import { lookUp } from '../../lookup.ts';
 import { printThing } from '../../table.ts';
 
 export default defineCommand({
+  meta: { description: 'show one worker queue' },
   scope: 'api',
   examples: [
     ['kubiya queue get default', 'by its name or id'],
     ['kubiya queue get default --json', 'everything the control plane knows about it'],
   ],
-  flags: { json: jsonFlag },
-  arguments: { queue: { description: 'id or name of the queue' } },
-  run: async ({ flags, arguments: { queue: wanted } }, { output, loadConfig }) => {
+  args: { queue: { type: 'positional', description: 'id or name of the queue' }, json: jsonFlag },
+  run: async ({ args, output, loadConfig }) => {
     const client = await connect(await loadConfig());
-    await printThing(output, lookUp('queue', wanted, await client.listQueues()), flags.json);
+    await printThing(output, lookUp('queue', args.queue, await client.listQueues()), args.json);
   },
 });

@@ -1,17 +1,18 @@
 // `kubiya queue list`.
-import { defineCommand, jsonFlag } from '../../command.ts';
+import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
+import { jsonFlag } from '../../flags.ts';
 import { printList } from '../../table.ts';
 
 export default defineCommand({
+  meta: { description: 'list worker queues' },
   scope: 'api',
   examples: [
     ['kubiya queue list', 'as a table'],
     ["kubiya queue list --json | jq -r '.[].id'", 'ids only'],
   ],
-  flags: { json: jsonFlag },
-  arguments: {},
-  run: async ({ flags }, { output, loadConfig }) => {
+  args: { json: jsonFlag },
+  run: async ({ args, output, loadConfig }) => {
     const client = await connect(await loadConfig());
     await printList(
       output,
@@ -23,7 +24,7 @@ export default defineCommand({
         { title: 'WORKERS', value: (row) => row.active_workers },
         { title: 'DESCRIPTION', value: (row) => row.description },
       ],
-      flags.json,
+      args.json,
     );
   },
 });

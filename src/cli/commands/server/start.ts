@@ -3,6 +3,7 @@ import { defineCommand } from '../../command.ts';
 import { processIo } from '../../process-io.ts';
 
 export default defineCommand({
+  meta: { description: 'start the embedded control plane and its Temporal server' },
   scope: 'server',
   details: 'Clients on this machine find it and its token by themselves. Its data is in ~/.kubiya/local.',
   examples: [
@@ -17,12 +18,11 @@ export default defineCommand({
       'on an existing Temporal cluster',
     ],
   ],
-  flags: { detach: { type: 'switch', short: 'd', description: 'run in the background and return when it is ready' } },
-  arguments: {},
-  run: async ({ flags }, { output, loadConfig, commandLine }) => {
+  args: { detach: { type: 'switch', alias: 'd', description: 'run in the background and return when it is ready' } },
+  run: async ({ args, output, loadConfig, commandLine }) => {
     const config = await loadConfig();
     const server = await import('../../../processes/server.ts');
-    if (!flags.detach) return await server.runServerProcess(config, processIo(output));
+    if (!args.detach) return await server.runServerProcess(config, processIo(output));
     const started = await server.startServerInBackground(
       config,
       commandLine.filter((word) => word !== '-d' && word !== '--detach'),

@@ -1,11 +1,12 @@
 // `kubiya skill create`.
-import { defineCommand, jsonFlag } from '../../command.ts';
+import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
-import { jsonObject, required } from '../../flags.ts';
+import { jsonFlag, jsonObject } from '../../flags.ts';
 import { skillTypes } from '../../../protocol/control-plane.ts';
 import { printThing } from '../../table.ts';
 
 export default defineCommand({
+  meta: { description: 'create a skill' },
   scope: 'api',
   examples: [
     [
@@ -14,23 +15,20 @@ export default defineCommand({
     ],
     ['kubiya skill create --name files --type file_system --json', 'with the defaults of its type'],
   ],
-  flags: {
-    name: { type: 'text', description: 'name of the skill (required)' },
-    type: { type: 'choice', choices: skillTypes, description: 'kind of tools (required)' },
+  args: {
+    name: { type: 'text', required: true, description: 'name of the skill' },
+    type: { type: 'choice', required: true, choices: skillTypes, description: 'kind of tools' },
     config: { type: 'text', valueName: 'json', description: 'configuration as a JSON object' },
     description: { type: 'text', valueName: 'text', description: 'what the skill is for' },
     json: jsonFlag,
   },
-  arguments: {},
-  run: async ({ flags }, { output, loadConfig }) => {
-    const name = required('name', flags.name);
-    const type = required('type', flags.type);
-    const configuration = flags.config === undefined ? undefined : jsonObject('config', flags.config);
+  run: async ({ args, output, loadConfig }) => {
+    const configuration = args.config === undefined ? undefined : jsonObject('config', args.config);
     const client = await connect(await loadConfig());
     await printThing(
       output,
-      await client.createSkill({ name, type, description: flags.description, configuration }),
-      flags.json,
+      await client.createSkill({ name: args.name, type: args.type, description: args.description, configuration }),
+      args.json,
     );
   },
 });

@@ -4,6 +4,7 @@ import { usage } from '../../flags.ts';
 import { processIo } from '../../process-io.ts';
 
 export default defineCommand({
+  meta: { description: 'start a worker in the foreground' },
   scope: 'worker',
   details:
     'Without KUBIYA_API_KEY it uses the running local server, or starts one of its own that ends with it.\n' +
@@ -19,9 +20,8 @@ export default defineCommand({
       'without a language model, draining for two minutes',
     ],
   ],
-  flags: {},
-  arguments: {},
-  run: async (_input, { output, loadConfig }) => {
+  args: {},
+  run: async ({ output, loadConfig }) => {
     const config = await loadConfig();
     if (config.worker.queue === undefined)
       throw usage('no queue is given', 'queue_missing', 'name it with --queue-id, or set QUEUE_ID');
