@@ -1,6 +1,7 @@
 // The OpenAPI document: valid 3.1, complete, and true to what the server answers.
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { createControlPlaneClient } from '../../src/controlplane/client.ts';
 import type { ControlPlane } from '../../src/server/start.ts';
 import { absentTemporal, callerOf, startTestServer } from './support.ts';
 
@@ -23,6 +24,39 @@ beforeAll(async () => {
   document = (await callerOf(server.url)('GET', '/api/openapi.json')).body as unknown as Document;
 });
 afterAll(() => server.stop());
+
+interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly query: readonly string[];
+}
+
+/** Every method of our client is called once; what it asks for is written down and refused. */
+async function routesOfOurClient(): Promise<Asked[]> {
+  const asked: Asked[] = [];
+  const url = 'http://control-plane.test';
+  const client = createControlPlaneClient({
+    url,
+    token: 'token',
+    fetch: (address, init) => {
+      const { pathname, searchParams } = new URL(String(address));
+      asked.push({ method: (init?.method ?? 'GET').toLowerCase(), path: pathname, query: [...searchParams.keys()] });
+      return Promise.resolve(new Response('{}', { status: 404 }));
+    },
+  });
+  const methods = Object.values(client).filter((member) => typeof member === 'function');
+  for (const method of methods) {
+    const before = asked.length;
+    // "agents" is an id like any other, and a kind where a kind comes first.
+    await (method as (...words: string[]) => Promise<unknown>)('agents', 'two').catch(() => undefined);
+    expect(asked.length).toBe(before + 1);
+  }
+  return asked;
+}
+
+function patternOf(template: string): RegExp {
+  return new RegExp(`^${template.replaceAll(/\{\w+\}/g, '[^/]+')}$`);
+}
 
 describe('openapi.json', () => {
   test('is valid OpenAPI 3.1', async () => {
@@ -115,6 +149,20 @@ describe('openapi.json', () => {
     expect(statuses).toContain('500');
     if (!path.endsWith('health') && !path.endsWith('ready')) expect(statuses).toContain('401');
     if (method === 'PATCH') expect(operation?.requestBody).toBeDefined();
+  });
+
+  test('describes every route that our client uses, and each parameter that it sends', async () => {
+    const asked = await routesOfOurClient();
+    expect(asked.length).toBeGreaterThan(30);
+    const unknown = asked.filter(({ method, path, query }) => {
+      const template = Object.keys(document.paths).find(
+        (candidate) => patternOf(candidate).test(path) && document.paths[candidate]?.[method] !== undefined,
+      );
+      const described = template === undefined ? undefined : document.paths[template]?.[method]?.parameters;
+      const names = new Set(described?.map(({ name }) => name));
+      return template === undefined || query.some((name) => !names.has(name));
+    });
+    expect(unknown).toEqual([]);
   });
 
   test('describes nothing that the list above does not name', () => {
