@@ -20,10 +20,10 @@ const record = (step: number, type: JournalLine['type'], result?: unknown): Jour
   result,
 });
 
-function report(step: number, outcome: string): ExecutionRecord['events'][number] {
-  const data = { tool_execution_id: callIdOf(id, step), outcome };
-  return { event_id: `${callIdOf(id, step)}:completed`, event_type: 'tool_completed', data };
+function report(step: number, type: string, outcome?: string): ExecutionRecord['events'][number] {
+  return { event_id: '', event_type: type, data: { tool_execution_id: callIdOf(id, step), outcome } };
 }
+const done = report(0, 'done');
 
 /** One execution whose third step was hit by the only kill after it took effect. */
 function goodRun(): KillRun & { executions: [ExecutionRecord] } {
@@ -32,7 +32,10 @@ function goodRun(): KillRun & { executions: [ExecutionRecord] } {
     id,
     tag,
     view: { id, status: 'completed' },
-    events: steps.map((step) => report(step, outcomeOf(step))),
+    events: [
+      ...steps.flatMap((step) => [report(step, 'tool_started'), report(step, 'tool_completed', outcomeOf(step))]),
+      done,
+    ],
     history: [],
     journal: steps.flatMap((step) => [record(step, 'received'), record(step, 'started'), record(step, 'finished')]),
     results: steps.map((step) => (step === 3 ? interrupted : did(step))),
@@ -81,12 +84,16 @@ describe('violations', () => {
       changed({ results: swapped(results, 1, `${did(2)}!`) }),
       /step 2: the journal/,
     ],
-    ['a report that is missing', changed({ events: events.toSpliced(6, 1) }), /step 7: reported as nothing/],
+    ['a report that is missing', changed({ events: events.toSpliced(13, 1) }), /step 7: reported as tool_started$/m],
+    ['a start that is missing', changed({ events: events.toSpliced(12, 1) }), /step 7: reported as success/],
     [
       'a report that came twice',
-      changed({ events: [...events, report(7, 'success')] }),
-      /step 7: reported as success, s/,
+      changed({ events: events.toSpliced(13, 0, ...events.slice(13, 14)) }),
+      /success, success/,
     ],
+    ['no end', changed({ events: events.slice(0, -1) }), /has 0 ends/],
+    ['two ends', changed({ events: [...events, done] }), /has 2 ends/],
+    ['something after the end', changed({ events: [...events, report(0, 'status')] }), /has 1 ends/],
     ['a line of nobody', { ...goodRun(), ledger: [...ledger, 'e9:1'] }, /lines of nobody/],
     ['a process that is left', { ...goodRun(), leftovers: ['7 sleep'] }, /left running: 7 sleep/],
   ])('%s', (_name, run, sentence) => {

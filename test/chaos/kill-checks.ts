@@ -19,6 +19,9 @@ function executionViolations(run: KillRun, execution: ExecutionRecord): string[]
   const found: string[] = [];
   if (view.status !== 'completed') found.push(`${tag} ended ${view.status}: ${view.error_message ?? ''}`);
   if (results.length !== stepsPerExecution) found.push(`${tag} gave its model ${results.length} results`);
+  const ends = execution.events.filter(({ event_type: type }) => type === 'done').length;
+  if (ends !== 1 || execution.events.at(-1)?.event_type !== 'done')
+    found.push(`${tag} has ${ends} ends among its events`);
   for (let step = 1; step <= stepsPerExecution; step += 1) {
     found.push(...stepViolations(run, execution, step).map((sentence) => `${tag} step ${step}: ${sentence}`));
   }
@@ -45,11 +48,13 @@ function stepViolations(run: KillRun, execution: ExecutionRecord, step: number):
       `the journal had ${JSON.stringify(recorded)} at a kill, and the model was told ${JSON.stringify(result)}`,
     );
   }
-  const reports = events.filter(
-    (event) => event.event_type === 'tool_completed' && event.data['tool_execution_id'] === callId,
-  );
-  const outcomes = reports.map(({ data }) => data['outcome']).join(', ');
-  if (outcomes !== (isInterrupted ? 'interrupted' : 'success')) found.push(`reported as ${outcomes || 'nothing'}`);
+  const reports = events.filter(({ data }) => data['tool_execution_id'] === callId);
+  const words = reports
+    .filter(({ event_type: type }) => type !== 'tool_output')
+    .map(({ event_type: type, data }) => (type === 'tool_completed' ? data['outcome'] : type));
+  // A worker that died right after the start may have had no time to say so.
+  const expected = isInterrupted ? /^(tool_started, )?interrupted$/ : /^tool_started, success$/;
+  if (!expected.test(words.join(', '))) found.push(`reported as ${words.join(', ') || 'nothing'}`);
   return found;
 }
 
