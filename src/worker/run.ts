@@ -50,7 +50,7 @@ const sdkGraceMs = 24 * 60 * 60 * 1000;
 /** Resolves when the worker polls. Throws a KubiyaError when Temporal cannot be reached or refuses. */
 export async function startWorker(session: Session, deps: WorkerDeps): Promise<RunningWorker> {
   installRuntime(deps.log);
-  const connection = await connect(session.temporal);
+  const connection = await connect(session);
   let worker: Worker;
   try {
     worker = await createWorker(session, deps, connection);
@@ -102,9 +102,13 @@ function write(log: Log, level: LogLevel, message: string, meta: Record<string, 
   else log.debug(message, fields);
 }
 
-async function connect(temporal: TemporalAddress): Promise<NativeConnection> {
+async function connect({ temporal, isLocal }: Session): Promise<NativeConnection> {
   try {
-    return await NativeConnection.connect(connectionOptions(temporal));
+    return await NativeConnection.connect({
+      ...connectionOptions(temporal),
+      // Packing what goes over the loopback costs both sides a tenth of their time and saves nothing.
+      ...(isLocal ? { grpcCompression: { codec: 'none' } } : {}),
+    });
   } catch (error) {
     throw connectionError(temporal, error);
   }
