@@ -76,7 +76,7 @@ async function findCommand(words: readonly string[]): Promise<FoundCommand> {
 
 /** A group alone shows its help; as the answer when it was asked for, as an error when a command was forgotten. */
 async function runGroup(name: string, rest: readonly string[], group: Command, output: Output): Promise<number> {
-  const word = rest.find((candidate) => !candidate.startsWith('-'));
+  const word = rest[firstPositionalIndex(group, rest)];
   const otherwise = `\`${name} --help\` lists the commands`;
   if (word !== undefined) {
     const names = Object.keys(group.subCommands ?? {});

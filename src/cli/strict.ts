@@ -70,7 +70,8 @@ function findFlag(flags: readonly KnownFlag[], rawName: string): KnownFlag {
 function checkValue({ name, declaration }: KnownFlag, rawName: string, value: string | undefined): void {
   if (declaration.type === 'switch') {
     if (value === undefined) return;
-    throw usage(`${rawName} takes no value`, 'flag_value_unexpected', `write ${rawName} or --no-${name}`);
+    const hint = declaration.isOn === true ? `write --no-${name}` : `write --${name} or --no-${name}`;
+    throw usage(`${rawName} takes no value`, 'flag_value_unexpected', hint);
   }
   if (value !== undefined && value !== '') return void convertValue(declaration, rawName, value);
   throw usage(

@@ -181,6 +181,46 @@ describe('the end', () => {
     );
   });
 
+  test.each([[['x']], [['x', '--detach']]])('Ctrl+C while it is being started: %j', async (words) => {
+    const answer = Promise.withResolvers<undefined>();
+    const plane = await start({
+      steps: waiting,
+      final: cancelled,
+      override: ({ path }) => (path.endsWith('/execute') ? answer.promise : undefined),
+    });
+    let stderr = '';
+    const result = await exec(plane, words, {
+      during: async (child) => {
+        child.stderr?.on('data', (part: Buffer) => (stderr += part.toString()));
+        await until(() => plane.requestsTo('POST', /execute$/).length > 0);
+        child.kill('SIGINT');
+        await until(() => stderr.includes('cancelling the execution when it has started'));
+        answer.resolve(undefined);
+      },
+    });
+    expect(plane.requestsTo('POST', /cancel$/)).toHaveLength(1);
+    expect(result.stderr).toMatch(/cancelled in [^\n]*: cancelled by the user\n$/);
+    expect(result.code).toBe(130);
+  });
+
+  test('a second Ctrl+C does not wait for the start', async () => {
+    const plane = await start({
+      override: ({ path }) => (path.endsWith('/execute') ? new Promise(() => undefined) : undefined),
+    });
+    let stderr = '';
+    const result = await exec(plane, ['x'], {
+      during: async (child) => {
+        child.stderr?.on('data', (part: Buffer) => (stderr += part.toString()));
+        await until(() => plane.requestsTo('POST', /execute$/).length > 0);
+        child.kill('SIGINT');
+        await until(() => stderr.includes('interrupt again'));
+        child.kill('SIGINT');
+      },
+    });
+    expect(result.code).toBe(130);
+    expect(result.stderr).toEndWith('hint: it may have been started all the same: `kubiya execution list` shows it\n');
+  });
+
   test('--timeout cancels and exits 9', async () => {
     const plane = await start({ steps: waiting, final: cancelled });
     const result = await exec(plane, ['x', '--timeout', '1s']);

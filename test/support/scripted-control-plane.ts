@@ -36,8 +36,11 @@ export interface ControlPlaneScript {
   readonly final?: Record<string, unknown>;
   /** Frames get ids that Last-Event-ID can name; false behaves like the cloud, which replays everything under new ids. */
   readonly canResume?: boolean;
-  /** Asked first; undefined falls through to the built-in routes. */
-  readonly override?: (request: RecordedRequest, count: number) => ScriptedReply | 'destroy' | undefined;
+  /** Asked first; undefined falls through to the built-in routes. A promise holds the answer back. */
+  readonly override?: (
+    request: RecordedRequest,
+    count: number,
+  ) => ScriptedReply | 'destroy' | undefined | Promise<undefined>;
 }
 
 export interface ScriptedControlPlane {
@@ -129,7 +132,7 @@ class Plane {
       body: text === '' ? undefined : JSON.parse(text),
     };
     this.requests.push(recorded);
-    const scripted = this.#script.override?.(recorded, this.requests.length);
+    const scripted = await this.#script.override?.(recorded, this.requests.length);
     if (scripted === 'destroy') return void response.destroy();
     if (scripted !== undefined) return send(response, scripted);
     if (recorded.path === '/health') return send(response, { status: 200, body: { status: 'healthy' } });

@@ -19,6 +19,10 @@ export interface FollowInput {
   /** True for an execution of this command: its end is ours to bring about. */
   readonly isOwner: boolean;
   readonly timeoutMs: number | undefined;
+  /** True when the user asked for the end while the execution was being started. */
+  readonly isInterrupted?: boolean;
+  /** Resolves with the reason when the only worker of the execution has died. */
+  readonly workerFailed?: Promise<string> | undefined;
 }
 
 /** What the worker's error event said, not yet looked at. */
@@ -36,6 +40,7 @@ export async function followToEnd(input: FollowInput): Promise<number> {
   const leave = new AbortController();
   let ending: Ending | undefined;
   let failure: Failure | undefined;
+  let death: string | undefined;
   let cancelTimer: ReturnType<typeof setTimeout> | undefined;
 
   const end = async (reason: Ending, notice: string): Promise<void> => {
@@ -52,10 +57,16 @@ export async function followToEnd(input: FollowInput): Promise<number> {
           () => void end('timeout', `the limit of ${formatDuration(timeoutMs)} is over, cancelling the execution`),
           timeoutMs,
         );
-  interrupts.setHandler((count) => {
+  const onInterrupt = (count: number): void => {
     if (isOwner && count === 1)
       return void end('interrupted', 'cancelling the execution; interrupt again to leave at once');
     ending ??= 'interrupted';
+    leave.abort();
+  };
+  interrupts.setHandler((count) => onInterrupt(input.isInterrupted === true ? count + 1 : count));
+  if (input.isInterrupted === true) onInterrupt(1);
+  void input.workerFailed?.then((reason) => {
+    death = reason;
     leave.abort();
   });
   try {
@@ -78,6 +89,10 @@ export async function followToEnd(input: FollowInput): Promise<number> {
     }
   } catch (error) {
     if (!leave.signal.aborted) throw error;
+    if (death !== undefined && ending === undefined) {
+      await renderer.pause();
+      throw workerDied(death);
+    }
     await leaveRunning(input, isOwner ? 'left before the execution ended' : 'detached, the execution goes on');
     return ending === 'timeout' ? exitCodes.timeout : exitCodes.interrupted;
   } finally {
@@ -167,7 +182,15 @@ export function outcomeOf(executionId: string, execution: Execution, measuredMs:
   };
 }
 
+function workerDied(reason: string): KubiyaError {
+  return new KubiyaError(`the worker of this execution has died: ${reason}`, {
+    kind: 'agent_failed',
+    code: 'worker_died',
+    hint: 'run it again with KUBIYA_DEBUG=true to see the log of the worker',
+  });
+}
+
 /** For errors that are thrown after the user has asked to leave: the interrupt is the outcome then. */
-export function interrupted(): KubiyaError {
-  return new KubiyaError('interrupted', { kind: 'interrupted', code: 'interrupted' });
+export function interrupted(hint?: string): KubiyaError {
+  return new KubiyaError('interrupted', { kind: 'interrupted', code: 'interrupted', hint });
 }

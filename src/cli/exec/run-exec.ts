@@ -26,6 +26,7 @@ interface Place {
   readonly client: ControlPlaneClient;
   readonly agentId: string;
   readonly queueId: string;
+  readonly workerFailed?: Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -51,12 +52,9 @@ export async function runExec(agent: string | undefined, context: ExecContext): 
       : await findPlace({ agent, queue: flags.queue }, config, interrupts, output);
     const request = { ...requestOf(prompt, config, flags, context.cwd), worker_queue_id: place.queueId };
     const { client } = place;
-    const { execution_id: executionId } = await client.executeAgent(
-      place.agentId,
-      request,
-      flags['idempotency-key'] ?? createId(),
-    );
-    if (flags.detach) return await printDetached(executionId, flags, output);
+    const key = flags['idempotency-key'] ?? createId();
+    const { executionId, isInterrupted } = await startExecution({ place, request, key }, interrupts, output);
+    if (flags.detach && !isInterrupted) return await printDetached(executionId, flags, output);
     // From here on a signal is the follower's: a client that aborts could not cancel.
     return await followToEnd({
       client,
@@ -65,6 +63,8 @@ export async function runExec(agent: string | undefined, context: ExecContext): 
       interrupts,
       isOwner: true,
       timeoutMs: flags.timeout,
+      isInterrupted,
+      workerFailed: place.workerFailed,
     });
   } catch (error) {
     throw interrupts.signal.aborted ? interrupted() : error;
@@ -112,10 +112,42 @@ async function startPrivatePlace(
     });
     const agentId =
       agent === undefined && ephemeral.agentId !== undefined ? ephemeral.agentId : await findAgentId(client, agent);
-    return { client, agentId, queueId: ephemeral.queueId, stop: () => ephemeral.stop() };
+    const { queueId, failed: workerFailed } = ephemeral;
+    return { client, agentId, queueId, workerFailed, stop: () => ephemeral.stop() };
   } catch (error) {
     await ephemeral.stop();
     throw error;
+  }
+}
+
+interface StartInput {
+  readonly place: Place;
+  readonly request: ExecuteRequest;
+  /** The idempotency key. */
+  readonly key: string;
+}
+
+/** A request that is cut off may have started an execution that nobody would end, so the first signal waits for its answer. */
+async function startExecution(
+  { place: { client, agentId }, request, key }: StartInput,
+  interrupts: Interrupts,
+  output: Output,
+): Promise<{ readonly executionId: string; readonly isInterrupted: boolean }> {
+  const leave = new AbortController();
+  let isInterrupted = false;
+  interrupts.setHandler((count) => {
+    isInterrupted = true;
+    if (count > 1) leave.abort();
+    else void output.note('cancelling the execution when it has started; interrupt again to leave at once');
+  });
+  try {
+    const { execution_id: executionId } = await client.executeAgent(agentId, request, key, { signal: leave.signal });
+    return { executionId, isInterrupted };
+  } catch (error) {
+    if (!leave.signal.aborted) throw error;
+    throw interrupted('it may have been started all the same: `kubiya execution list` shows it');
+  } finally {
+    interrupts.setHandler(undefined);
   }
 }
 
