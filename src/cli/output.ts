@@ -9,6 +9,8 @@ export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 export interface Sink {
   readonly isTty: boolean;
   readonly hasColour: boolean;
+  /** Characters in a line of the terminal; undefined in a pipe. */
+  readonly columns: number | undefined;
   /** Waits while the reader is slow. After the reader has gone it does nothing. */
   write(text: string): Promise<void>;
   /** The text in this style where this stream shows colour. */
@@ -37,7 +39,7 @@ export interface Output {
   flush(): Promise<void>;
 }
 
-export type OutputStream = Writable & { readonly isTTY?: boolean };
+export type OutputStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
 export function createProcessOutput(environment: Environment): Output {
   return createOutput(process.stdout, process.stderr, { environment, isStdinTty: process.stdin.isTTY });
@@ -93,6 +95,9 @@ function createSink(stream: OutputStream, hasColour: boolean, gone: AbortControl
   return {
     isTty,
     hasColour,
+    get columns() {
+      return isTty ? stream.columns : undefined;
+    },
     write: async (text) => {
       if (gone.signal.aborted || text === '' || stream.write(text)) return;
       await settled((done) => stream.once('drain', done));

@@ -22,13 +22,31 @@ export async function printList<T>(
   const widths = columns.map(({ title }, index) =>
     Math.max(title.length, ...cells.map((row) => row[index]?.length ?? 0)),
   );
-  const lineOf = (row: readonly string[]): string =>
-    row
-      .map((cell, index) => cell.padEnd(widths[index] ?? 0))
-      .join('  ')
-      .trimEnd();
+  const lastWidth = widthOfLast(widths, stdout.columns);
+  const lineOf = (row: readonly string[]): string => {
+    const last = cut(row.at(-1) ?? '', lastWidth);
+    const before = row.slice(0, -1).map((cell, index) => cell.padEnd(widths[index] ?? 0));
+    return [...before, last].join(gap).trimEnd();
+  };
   const lines = [stdout.style('bold', lineOf(columns.map(({ title }) => title))), ...cells.map(lineOf)];
   await stdout.write(`${lines.join('\n')}\n`);
+}
+
+const gap = '  ';
+/** Less than a word of a sentence is no use: the column is left out. */
+const lastWidthMin = 10;
+
+/** What a terminal has left for the last column; a wrapped table cannot be read. */
+function widthOfLast(widths: readonly number[], terminalColumns: number | undefined): number {
+  if (terminalColumns === undefined) return Infinity;
+  const before = widths.slice(0, -1).reduce((sum, width) => sum + width + gap.length, 0);
+  const left = terminalColumns - before;
+  return left >= Math.min(lastWidthMin, widths.at(-1) ?? 0) ? left : 0;
+}
+
+function cut(text: string, width: number): string {
+  if (text.length <= width) return text;
+  return width === 0 ? '' : `${text.slice(0, width - 1)}…`;
 }
 
 /** One thing: every field that has a value, nested ones as JSON. */
