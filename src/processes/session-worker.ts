@@ -50,7 +50,7 @@ export interface SessionWorker {
 }
 
 export interface TemporalEngine {
-  readonly startWorker: (session: Session, deps: WorkerDeps) => Promise<RunningWorker>;
+  readonly startWorker: (session: Session, deps: WorkerDeps, signal: AbortSignal) => Promise<RunningWorker>;
 }
 
 /** Registration is tried again for as long as a server may be restarting; a worker that cannot register is of no use. */
@@ -126,7 +126,7 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
     counters,
   };
   const { startWorker } = await options.engine;
-  const worker = await startWorker(session, deps);
+  const worker = await startWorker(session, deps, options.signal);
   log.info('Connected to Temporal', { address: session.temporal.address, namespace: session.temporal.namespace });
   const heartbeat = beat(options, session, worker, counters, systemInfo);
   teardown.add('heartbeat', 2_000, () => heartbeat.stop());

@@ -9,6 +9,7 @@ import {
 } from '@temporalio/worker';
 import { workflowBundle } from '#generated/workflow-bundle';
 import { KubiyaError, messageOf } from '../errors.ts';
+import { backoffDelayMs } from '../lib/backoff.ts';
 import { createPayloadSignatureCodec } from '../lib/payload-signature.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createActivities } from './activities/index.ts';
@@ -42,15 +43,18 @@ const localPollers = { type: 'simple-maximum', maximum: 2 } as const;
 const cachedWorkflowsMax = 500;
 /** After a kill the next worker waits this long before it may take a workflow off the dead one's own queue. */
 const stickyTimeoutMs = 2_000;
+/** A restart of the dev server takes half a second, a failover of a cluster a few; a wrong address is to be told soon. */
+const connectLimitMs = 10_000;
+const connectBackoff = { firstMs: 250, mostMs: 2_000 };
 /** Calls that were told to stop get this long for TERM, 2 s of grace, KILL and their last journal record. */
 const stopLimitMs = 8_000;
 /** The drain ladder decides when calls stop, not the SDK; a day is for ever here. */
 const sdkGraceMs = 24 * 60 * 60 * 1000;
 
-/** Resolves when the worker polls. Throws a KubiyaError when Temporal cannot be reached or refuses. */
-export async function startWorker(session: Session, deps: WorkerDeps): Promise<RunningWorker> {
+/** Resolves when the worker polls. Throws a KubiyaError when Temporal cannot be reached or refuses, else the signal's reason. */
+export async function startWorker(session: Session, deps: WorkerDeps, signal: AbortSignal): Promise<RunningWorker> {
   installRuntime(deps.log);
-  const connection = await connect(session);
+  const connection = await connect(session, deps, signal);
   let worker: Worker;
   try {
     worker = await createWorker(session, deps, connection);
@@ -102,15 +106,27 @@ function write(log: Log, level: LogLevel, message: string, meta: Record<string, 
   else log.debug(message, fields);
 }
 
-async function connect({ temporal, isLocal }: Session): Promise<NativeConnection> {
-  try {
-    return await NativeConnection.connect({
-      ...connectionOptions(temporal),
-      // Packing what goes over the loopback costs both sides a tenth of their time and saves nothing.
-      ...(isLocal ? { grpcCompression: { codec: 'none' } } : {}),
-    });
-  } catch (error) {
-    throw connectionError(temporal, error);
+/** Whoever registered us also keeps Temporal alive, so that it is away means that it is being started again. */
+async function connect(
+  { temporal, isLocal }: Session,
+  { log, clock }: WorkerDeps,
+  signal: AbortSignal,
+): Promise<NativeConnection> {
+  const limit = clock.elapsed() + connectLimitMs;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await NativeConnection.connect({
+        ...connectionOptions(temporal),
+        // Packing what goes over the loopback costs both sides a tenth of their time and saves nothing.
+        ...(isLocal ? { grpcCompression: { codec: 'none' } } : {}),
+      });
+    } catch (error) {
+      const failure = connectionError(temporal, error);
+      const delayMs = backoffDelayMs(attempt, connectBackoff);
+      if (!failure.isRetryable || clock.elapsed() + delayMs > limit) throw failure;
+      log.warn('Temporal could not be reached, trying again', { attempt, delay_ms: delayMs });
+      await clock.sleep(delayMs, signal);
+    }
   }
 }
 
@@ -204,6 +220,6 @@ function connectionError(temporal: TemporalAddress, error: unknown): KubiyaError
     hint: isPlaintextPort
       ? 'the port answers without TLS: leave TLS off for it'
       : 'check the address, the proxy and the certificate authority; `kubiya config show` prints what is used',
-    isRetryable: true,
+    isRetryable: !isPlaintextPort,
   });
 }

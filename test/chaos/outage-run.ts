@@ -164,8 +164,8 @@ async function takeAway(server: LocalServer, { kind, seconds }: Outage): Promise
   return { awayMs: performance.now() - startMs, backAtMs: Date.now() };
 }
 
-/** Connections are refused by closing them, as if nobody listened. */
-async function holdPort(address: string): Promise<Server> {
+/** Connections are closed at once, as if nobody listened. */
+export async function holdPort(address: string): Promise<Server> {
   const separator = address.lastIndexOf(':');
   const [host, port] = [address.slice(0, separator), Number(address.slice(separator + 1))];
   let holder: Server | undefined;
