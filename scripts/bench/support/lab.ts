@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { root } from '../../generate.ts';
 
 /** Another build can be measured in its place. */
-export const binary = process.env['KUBIYA_BENCH_BINARY'] ?? join(root, 'dist/kubiya');
+export const builtBinary = process.env['KUBIYA_BENCH_BINARY'] ?? join(root, 'dist/kubiya');
 
 /** Milliseconds since the epoch, comparable with those of the model server. */
 export const now = (): number => performance.timeOrigin + performance.now();
@@ -34,6 +34,7 @@ export interface Server extends Running {
 }
 
 export interface Lab extends AsyncDisposable {
+  readonly binary: string;
   /** KUBIYA_HOME. */
   readonly home: string;
   /** For every process of the lab: nothing of the caller's but PATH. */
@@ -52,7 +53,7 @@ const readyLimitMs = 30_000;
 const stopLimitMs = 15_000;
 const pollMs = 2;
 
-export function createLab(): Lab {
+export function createLab(binary = builtBinary): Lab {
   if (!existsSync(binary)) throw new Error(`there is no ${binary}: bun run build`);
   const home = mkdtempSync(join(tmpdir(), 'kubiya-bench-'));
   const environment: Record<string, string> = { PATH: process.env['PATH'] ?? '', HOME: home, KUBIYA_HOME: home };
@@ -63,6 +64,7 @@ export function createLab(): Lab {
     return process;
   };
   return {
+    binary,
     home,
     environment,
     start,
