@@ -60,11 +60,13 @@ export function defineCommand<const Args extends ArgDeclarations>(declaration: C
     flags,
     run: ({ args: parsed, rawArgs, data }) => {
       const { loadConfig, ...context } = data as Invocation;
+      // A copy, because citty's own object looks for an absent name again in two other cases.
+      const given = { ...parsed };
       return run({
         ...context,
         // Made from exactly what the declaration says.
-        args: valuesOf(args, parsed, rawArgs) as ValuesOf<Args>,
-        loadConfig: () => loadConfig(scope ?? 'api', configurationFlags(flags, parsed)),
+        args: valuesOf(args, given, rawArgs) as ValuesOf<Args>,
+        loadConfig: () => loadConfig(scope ?? 'api', configurationFlags(flags, given)),
       });
     },
   };

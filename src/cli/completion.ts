@@ -23,11 +23,10 @@ async function addChildren(tree: RootCommand, { subCommands = {} }: Command, pre
     const command = await loadCommand(child);
     const path = prefix + name;
     const entry = tree.command(path, command.meta.description);
-    for (const { name: flag, spellings, declaration } of command.flags ?? []) {
+    for (const { names, short, declaration } of command.flags ?? []) {
       const { description } = declaration;
-      const short = spellings.find((spelling) => spelling.length === 2)?.slice(1);
       const choices = declaration.type === 'choice' ? declaration.choices : [];
-      const long = declaration.isOn === true ? `no-${flag}` : flag;
+      const [long = ''] = names;
       // Without a handler the library takes a flag for a switch.
       if (declaration.type === 'switch') entry.option(long, description, short);
       else entry.option(long, description, (suggest) => choices.forEach((choice) => suggest(choice, '')), short);

@@ -1,6 +1,6 @@
 // What a command declares of its flags and positionals, what citty is told of them, and text into the declared value.
 import type { ArgsDef, ParsedArgs } from 'citty';
-import { type CommandScope, flagOptions, type OptionType } from '../config/options.ts';
+import { type CommandScope, flagOptions, type OptionDeclaration, type OptionType } from '../config/options.ts';
 import type { FlagValues } from '../config/sources.ts';
 import { parseValue } from '../config/values.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
@@ -54,8 +54,9 @@ export const jsonFlag = { type: 'switch', description: 'print JSON' } as const s
 /** A flag as the command line knows it, whichever table declared it. */
 export interface KnownFlag {
   readonly name: string;
-  /** In the order of help: `-o`, `--output`. */
-  readonly spellings: readonly string[];
+  /** What may stand after `--`, the one for help and completion first. */
+  readonly names: readonly string[];
+  readonly short: string | undefined;
   readonly declaration: FlagDeclaration;
   /** Variables that set the same option. */
   readonly environment: readonly string[];
@@ -65,32 +66,37 @@ export interface KnownFlag {
 /** Every flag of a command: its own, then those of the options in its scope. */
 export function knownFlags(args: ArgDeclarations, scope: CommandScope | undefined): readonly KnownFlag[] {
   const own = Object.entries(args).flatMap(([name, declaration]) =>
-    declaration.type === 'positional' ? [] : [ownFlag(name, declaration)],
+    declaration.type === 'positional' ? [] : [fromDeclaration(name, declaration)],
   );
   const shared = scope === undefined ? [] : flagOptions(scope).filter(({ flag }) => args[flag] === undefined);
-  return [
-    ...own,
-    ...shared.map((option) => {
-      const { flag: name, flagAliases = [], environment = [] } = option;
-      const fallback = option.default === undefined || option.default === false ? undefined : String(option.default);
-      const defaultText = option.defaultText ?? fallback;
-      return {
-        name,
-        spellings: [name, ...flagAliases].map((word) => `--${word}`),
-        declaration: defaultText === undefined ? option : { ...option, defaultText },
-        environment,
-        isConfiguration: true,
-      };
-    }),
-  ];
+  return [...own, ...shared.map(fromOption)];
 }
 
-function ownFlag(name: string, declaration: FlagDeclaration): KnownFlag {
+function fromDeclaration(name: string, declaration: FlagDeclaration): KnownFlag {
   const { alias, isOn } = declaration;
-  const long = isOn === true ? `--no-${name}` : `--${name}`;
-  const others = alias === undefined ? [] : [alias.length === 1 ? `-${alias}` : `--${alias}`];
-  const spellings = alias?.length === 1 ? [...others, long] : [long, ...others];
-  return { name, spellings, declaration, environment: [], isConfiguration: false };
+  const others = alias === undefined || alias.length === 1 ? [] : [alias];
+  return {
+    name,
+    names: [isOn === true ? `no-${name}` : name, ...others],
+    short: others.length === 0 ? alias : undefined,
+    declaration,
+    environment: [],
+    isConfiguration: false,
+  };
+}
+
+function fromOption(option: OptionDeclaration & { readonly flag: string }): KnownFlag {
+  const { flag: name, flagAliases = [], environment = [] } = option;
+  const fallback = option.default === undefined || option.default === false ? undefined : String(option.default);
+  const defaultText = option.defaultText ?? fallback;
+  return {
+    name,
+    names: [name, ...flagAliases],
+    short: undefined,
+    declaration: defaultText === undefined ? option : { ...option, defaultText },
+    environment,
+    isConfiguration: true,
+  };
 }
 
 /** The same for citty: everything but a switch is text to it, because its other types are not strict enough. */
@@ -99,9 +105,9 @@ export function cittyArgs(args: ArgDeclarations, flags: readonly KnownFlag[]): A
   for (const [name, declaration] of Object.entries(args)) {
     if (declaration.type === 'positional') result[name] = declaration;
   }
-  for (const { name, spellings, declaration, isConfiguration } of flags) {
+  for (const { name, names, short, declaration, isConfiguration } of flags) {
     const { description, required = false, isOn = false } = declaration;
-    const alias = spellings.map((word) => word.replace(/^--?(no-)?/, '')).filter((word) => word !== name);
+    const alias = [...names, ...(short === undefined ? [] : [short])].filter((other) => other !== name);
     if (declaration.type !== 'switch') result[name] = { type: 'string', description, alias, required };
     // Whether a switch of the configuration was given at all decides about the other sources.
     else result[name] = { type: 'boolean', description, alias, ...(isConfiguration ? {} : { default: isOn }) };

@@ -38,10 +38,10 @@ export async function renderHelp(name: string, command: Command, sink: Sink): Pr
   return blocks.map((lines) => lines.join('\n')).join('\n\n');
 }
 
-function flagRow({ spellings, declaration, environment }: KnownFlag): readonly [string, string] {
+function flagRow({ names, short, declaration, environment }: KnownFlag): readonly [string, string] {
   const valueName =
     declaration.type === 'choice' ? declaration.choices.join('|') : (declaration.valueName ?? declaration.type);
-  const names = spellings.join(', ');
+  const spellings = [...(short === undefined ? [] : [`-${short}`]), ...names.map((name) => `--${name}`)].join(', ');
   const extras = [
     ...(declaration.required === true ? ['required'] : []),
     ...(declaration.isRepeatable === true ? ['repeatable'] : []),
@@ -50,7 +50,7 @@ function flagRow({ spellings, declaration, environment }: KnownFlag): readonly [
   ];
   const description =
     extras.length === 0 ? declaration.description : `${declaration.description} (${extras.join('; ')})`;
-  return [declaration.type === 'switch' ? names : `${names} <${valueName}>`, description];
+  return [declaration.type === 'switch' ? spellings : `${spellings} <${valueName}>`, description];
 }
 
 function rows(entries: readonly (readonly [string, string])[]): string[] {

@@ -41,30 +41,24 @@ export function firstPositionalIndex(command: Command, words: readonly string[])
 /** Split by the library that citty uses too; which flags take a value is all that it has to know. */
 function tokensOf(flags: readonly KnownFlag[], words: readonly string[]) {
   const options: Record<string, { type: 'boolean' | 'string'; short?: string }> = {};
-  for (const { spellings, declaration } of flags) {
-    const short = spellings.find((spelling) => spelling.length === 2)?.slice(1);
-    for (const spelling of spellings.filter((one) => one.startsWith('--'))) {
-      const type = declaration.type === 'switch' ? 'boolean' : 'string';
-      options[spelling.slice(2)] = short === undefined ? { type } : { type, short };
-    }
+  for (const { names, short, declaration } of flags) {
+    const type = declaration.type === 'switch' ? 'boolean' : 'string';
+    for (const name of names) options[name] = short === undefined ? { type } : { type, short };
   }
   return parseArgs({ args: [...words], options, strict: false, allowPositionals: true, tokens: true }).tokens;
 }
 
 function findFlag(flags: readonly KnownFlag[], rawName: string): KnownFlag {
-  const spelled = (spelling: string): KnownFlag | undefined => flags.find((flag) => flag.spellings.includes(spelling));
-  const positive = rawName.startsWith('--no-') ? spelled(`--${rawName.slice(5)}`) : undefined;
-  const flag = spelled(rawName) ?? (positive?.declaration.type === 'switch' ? positive : undefined);
+  const word = rawName.replace(/^--?/, '');
+  const isLong = rawName.startsWith('--');
+  const named = (name: string): KnownFlag | undefined => flags.find(({ names }) => names.includes(name));
+  const flag = isLong ? named(word) : flags.find(({ short }) => short === word);
   if (flag !== undefined) return flag;
-  const names = flags.flatMap(({ spellings }) => spellings.filter((one) => one.startsWith('--'))).concat('--help');
-  const otherwise = 'the same command with --help lists its flags';
-  const near = suggestion(
-    rawName.replace(/^--?/, ''),
-    names.map((name) => name.slice(2)),
-    otherwise,
-    '--',
-  );
-  throw usage(`unknown flag ${rawName}`, 'flag_unknown', near);
+  const positive = isLong && word.startsWith('no-') ? named(word.slice(3)) : undefined;
+  if (positive?.declaration.type === 'switch') return positive;
+  const candidates = [...flags.flatMap(({ names }) => names), 'help'];
+  const hint = suggestion(word, candidates, 'the same command with --help lists its flags', '--');
+  throw usage(`unknown flag ${rawName}`, 'flag_unknown', hint);
 }
 
 function checkValue({ name, declaration }: KnownFlag, rawName: string, value: string | undefined): void {

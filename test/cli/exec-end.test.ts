@@ -1,6 +1,6 @@
 // `kubiya exec` as a real process: queue choice, prompt sources, interrupts, time limits, detaching, servers that go away.
 import { afterEach, describe, expect, test } from 'bun:test';
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -107,9 +107,11 @@ describe('prompt', () => {
 
   test('from stdin and from a file', async () => {
     expect((await promptOf(['-'], { stdin: 'from stdin\n' })).prompt).toBe('from stdin');
-    const file = join(tmpdir(), `kubiya-prompt-${process.pid}.md`);
-    writeFileSync(file, 'from a file\n');
-    expect((await promptOf(['agent', 'default', '--prompt-file', file])).prompt).toBe('from a file');
+    const directory = mkdtempSync(join(tmpdir(), 'kubiya-prompt-'));
+    writeFileSync(join(directory, 'task.md'), 'from a file\n');
+    const fromFile = await promptOf(['agent', 'default', '--prompt-file', 'task.md'], { cwd: directory });
+    rmSync(directory, { recursive: true });
+    expect(fromFile.prompt).toBe('from a file');
   });
   test.each([
     [['exec'], 'the prompt is missing'],
