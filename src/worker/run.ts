@@ -14,7 +14,7 @@ import { createPayloadSignatureCodec } from '../lib/payload-signature.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createActivities } from './activities/index.ts';
 import type { Session, TemporalAddress, WorkerDeps } from './deps.ts';
-import { localHeartbeatEveryMs, remoteHeartbeatEveryMs } from './timing.ts';
+import { connectionTuning, workerTuning } from './tuning.ts';
 
 /** What the worker tells a status page or a heartbeat. */
 export interface WorkerSlots {
@@ -34,15 +34,6 @@ export interface RunningWorker {
   slots(): WorkerSlots;
 }
 
-/**
- * Every poller holds a slot, and an activity that the server could hand over at once (see server/dev-server.ts) needs a free
- * one: with the SDK's ten pollers for ten slots there is none. Two keep a local queue busy; a remote one is a round trip away.
- */
-const localPollers = { type: 'simple-maximum', maximum: 2 } as const;
-/** All live runs stay in the cache: an evicted one costs a replay of its history. A one-shot worker has one. */
-const cachedWorkflowsMax = 500;
-/** After a kill the next worker waits this long before it may take a workflow off the dead one's own queue. */
-const stickyTimeoutMs = 2_000;
 /** A restart of the dev server takes half a second, a failover of a cluster a few; a wrong address is to be told soon. */
 const connectLimitMs = 10_000;
 const connectBackoff = { firstMs: 250, mostMs: 2_000 };
@@ -117,8 +108,7 @@ async function connect(
     try {
       return await NativeConnection.connect({
         ...connectionOptions(temporal),
-        // Packing what goes over the loopback costs both sides a tenth of their time and saves nothing.
-        ...(isLocal ? { grpcCompression: { codec: 'none' } } : {}),
+        ...connectionTuning(isLocal),
       });
     } catch (error) {
       const failure = connectionError(temporal, error);
@@ -152,7 +142,6 @@ function connectionOptions(temporal: TemporalAddress): NativeConnectionOptions {
 }
 
 function createWorker(session: Session, deps: WorkerDeps, connection: NativeConnection): Promise<Worker> {
-  const heartbeatEveryMs = session.isLocal ? localHeartbeatEveryMs : remoteHeartbeatEveryMs;
   const codec = session.signingKey === undefined ? undefined : createPayloadSignatureCodec(session.signingKey);
   return Worker.create({
     connection,
@@ -164,15 +153,7 @@ function createWorker(session: Session, deps: WorkerDeps, connection: NativeConn
     ...(codec === undefined ? {} : { dataConverter: { payloadCodecs: [codec] } }),
     maxConcurrentActivityTaskExecutions: session.concurrentActivitiesMax,
     maxConcurrentWorkflowTaskExecutions: Math.max(2, session.concurrentWorkflowsMax),
-    ...(session.isLocal ? { activityTaskPollerBehavior: localPollers, workflowTaskPollerBehavior: localPollers } : {}),
-    maxCachedWorkflows: cachedWorkflowsMax,
-    reuseV8Context: true,
-    // The SDK's word for workflows without a thread of their own. Ours is no stranger's code and decides in a millisecond,
-    // so a second engine (33 MB) and a copy of every message to it and back (a tenth of the worker's time) buy nothing.
-    debugMode: true,
-    stickyQueueScheduleToStartTimeout: stickyTimeoutMs,
-    maxHeartbeatThrottleInterval: heartbeatEveryMs,
-    defaultHeartbeatThrottleInterval: heartbeatEveryMs,
+    ...workerTuning(session.isLocal),
     shutdownGraceTime: sdkGraceMs,
   });
 }

@@ -1,6 +1,7 @@
 // A Temporal worker without an agent, compiled like ours and with our settings: what a turn of ours is compared to.
 import { readFileSync } from 'node:fs';
 import { prepareNativeAddon } from '../../../src/worker/native.ts';
+import { connectionTuning, workerTuning } from '../../../src/worker/tuning.ts';
 import * as activities from './activities.ts';
 
 const [, , address = '', taskQueue = '', bundlePath = '', cacheDirectory = ''] = process.argv;
@@ -12,19 +13,14 @@ Runtime.install({
   telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } },
 });
 const worker = await Worker.create({
-  connection: await NativeConnection.connect({ address }),
+  connection: await NativeConnection.connect({ address, ...connectionTuning(true) }),
   namespace: 'default',
   taskQueue,
   workflowBundle: { code: readFileSync(bundlePath, 'utf8') },
   activities,
   maxConcurrentActivityTaskExecutions: 10,
   maxConcurrentWorkflowTaskExecutions: 10,
-  maxCachedWorkflows: 500,
-  reuseV8Context: true,
-  workflowThreadPoolSize: 1,
-  stickyQueueScheduleToStartTimeout: '2s',
-  maxHeartbeatThrottleInterval: '500ms',
-  defaultHeartbeatThrottleInterval: '500ms',
+  ...workerTuning(true),
 });
 console.log('ready');
 await worker.run();
