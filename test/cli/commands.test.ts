@@ -187,6 +187,16 @@ describe('configuration', () => {
     expect(unset.stderr).toContain('hint: set KUBIYA_HOME to a directory that this user can write');
   });
 
+  test.each([[['agent', 'list']], [['worker', 'start', '--queue', 'q']], [['exec', '--local', 'x']]])(
+    'the certificate file is used by %j',
+    async (words) => {
+      const environment = { KUBIYA_API_KEY: 'k', CONTROL_PLANE_URL: 'https://127.0.0.1:1', KUBIYA_CA_FILE: '/nowhere' };
+      const result = await runCli(words, { environment });
+      expect(result.code).toBe(6);
+      expect(result.stderr).toContain('error: the certificate file /nowhere cannot be read');
+    },
+  );
+
   test('config show prints values with their origin and no secret', async () => {
     const environment = {
       KUBIYA_API_KEY: 'very-secret-key',
