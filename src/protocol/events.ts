@@ -2,8 +2,21 @@
 import * as v from 'valibot';
 
 export const eventTypes = [
-  'run_started', 'message', 'message_chunk', 'thinking_start', 'thinking_delta', 'thinking_complete',
-  'tool_started', 'tool_output', 'tool_completed', 'retry', 'status', 'metadata', 'notice', 'error', 'done',
+  'run_started',
+  'message',
+  'message_chunk',
+  'thinking_start',
+  'thinking_delta',
+  'thinking_complete',
+  'tool_started',
+  'tool_output',
+  'tool_completed',
+  'retry',
+  'status',
+  'metadata',
+  'notice',
+  'error',
+  'done',
 ] as const;
 export type EventType = (typeof eventTypes)[number];
 
@@ -27,14 +40,25 @@ export interface EventData {
   thinking_start: { message_id: string; index: number };
   thinking_delta: { message_id: string; index: number; thinking: string };
   thinking_complete: { message_id: string; index: number };
-  tool_started: { tool_name: string; tool_execution_id: string; tool_arguments: Record<string, unknown>; message_id: string };
+  tool_started: {
+    tool_name: string;
+    tool_execution_id: string;
+    tool_arguments: Record<string, unknown>;
+    message_id: string;
+  };
   /** Output while a tool runs; superseded by tool_completed. */
   tool_output: { tool_execution_id: string; content: string };
   tool_completed: {
-    tool_name: string; tool_execution_id: string; message_id: string;
+    tool_name: string;
+    tool_execution_id: string;
+    message_id: string;
     /** `success` or `failed`; `interrupted` and `cancelled` calls are `failed` with the reason in `outcome`. */
-    status: 'success' | 'failed'; outcome: 'success' | 'failed' | 'cancelled' | 'interrupted';
-    tool_output: string; tool_error?: string; duration_ms: number; truncated?: boolean;
+    status: 'success' | 'failed';
+    outcome: 'success' | 'failed' | 'cancelled' | 'interrupted';
+    tool_output: string;
+    tool_error?: string;
+    duration_ms: number;
+    truncated?: boolean;
   };
   /** Listeners drop what they have of this message: the model call starts again. */
   retry: { message_id: string; attempt: number; reason: string; delay_ms: number };
@@ -42,7 +66,15 @@ export interface EventData {
   metadata: Record<string, unknown>;
   notice: { code: string; message: string };
   error: { error: string; error_type: string; retryable: boolean; hint?: string };
-  done: { execution_id: string; status: string; response: string; error?: string; usage: Record<string, number>; duration_ms: number; cost_usd?: number };
+  done: {
+    execution_id: string;
+    status: string;
+    response: string;
+    error?: string;
+    usage: Record<string, number>;
+    duration_ms: number;
+    cost_usd?: number;
+  };
 }
 
 /** An event of a known type, ready to publish. */
@@ -52,7 +84,19 @@ export type AgentEvent = {
 
 /** The shape the command line prints with `--stream-format json`, one object per line (protocol.md §3.6). */
 export interface StreamLine {
-  type: 'connected' | 'status' | 'message' | 'message_chunk' | 'thinking' | 'tool_started' | 'tool_output' | 'tool_completed' | 'retry' | 'notice' | 'error' | 'done';
+  type:
+    | 'connected'
+    | 'status'
+    | 'message'
+    | 'message_chunk'
+    | 'thinking'
+    | 'tool_started'
+    | 'tool_output'
+    | 'tool_completed'
+    | 'retry'
+    | 'notice'
+    | 'error'
+    | 'done';
   timestamp: string;
   execution_id: string;
   [key: string]: unknown;

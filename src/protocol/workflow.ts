@@ -44,13 +44,30 @@ export const chatMessageSchema = v.object({
 export type ChatMessage = v.InferOutput<typeof chatMessageSchema>;
 
 /** Payload of the other signals; the cloud's control plane sends none. */
-export const controlSignalSchema = v.nullish(v.object({ execution_id: v.string(), request_id: v.optional(v.string()) }));
+export const controlSignalSchema = v.nullish(
+  v.object({ execution_id: v.string(), request_id: v.optional(v.string()) }),
+);
 
 export const executionStatuses = [
-  'pending', 'running', 'waiting_for_input', 'queued', 'paused', 'completed', 'failed', 'cancelled', 'interrupted', 'terminated',
+  'pending',
+  'running',
+  'waiting_for_input',
+  'queued',
+  'paused',
+  'completed',
+  'failed',
+  'cancelled',
+  'interrupted',
+  'terminated',
 ] as const;
 export type ExecutionStatus = (typeof executionStatuses)[number];
-export const terminalStatuses: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'interrupted', 'terminated']);
+export const terminalStatuses: ReadonlySet<string> = new Set([
+  'completed',
+  'failed',
+  'cancelled',
+  'interrupted',
+  'terminated',
+]);
 
 export interface AgentExecutionResult {
   success: boolean;

@@ -1,8 +1,8 @@
 // The times by which a worker and Temporal notice each other's absence, local and remote.
 import type { CallTiming } from '../agent/state.ts';
 
-/** Locally heartbeats are free: a killed worker is noticed within 3 s. Remotely every one is billed, so a minute has to do. */
-const localHeartbeatTimeoutMs = 3_000;
+/** Locally heartbeats are free: a killed worker is noticed within 2 s, four beats. Remotely every one is billed, so a minute has to do. */
+const localHeartbeatTimeoutMs = 2_000;
 const remoteHeartbeatTimeoutMs = 60_000;
 export const localHeartbeatEveryMs = 500;
 export const remoteHeartbeatEveryMs = 10_000;

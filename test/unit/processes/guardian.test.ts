@@ -55,7 +55,7 @@ function groupMembers(pgid: number): number {
 }
 
 describe('guardian', () => {
-  test('kill -9 of the owner leaves no process and no directory within 2 s', async () => {
+  test('kill -9 of the owner leaves no process and no directory', async () => {
     const instanceId = createId();
     const directory = mkdtempSync(join(tmpdir(), 'guardian-'));
     writeFileSync(join(directory, 'data'), 'x');
@@ -71,7 +71,8 @@ describe('guardian', () => {
       groupMembers(childPid) === 0 &&
       processesWithMarker(`${instanceId}.guardian`).length === 0 &&
       !existsSync(directory);
-    expect(await until(isClean, 2_000)).toBe(true);
+    // About 0.2 s; the limit only tells a starved machine from a guardian that does nothing.
+    expect(await until(isClean, 10_000)).toBe(true);
   });
 
   test('signals that a terminal or a service manager sends do not end it', async () => {
