@@ -15,6 +15,8 @@ export interface TextOptions {
 
 /** Fits most terminals with the name before it; the whole input is shown with --verbose. */
 const inputCharactersMax = 160;
+/** A shorter pause than a second is not noticed. */
+const secondMs = 1_000;
 
 interface RunningTool {
   readonly name: string;
@@ -74,12 +76,7 @@ class TextState {
       case 'tool_completed':
         return await this.#toolCompleted(data);
       case 'retry':
-        await this.#endAnswer();
-        this.#shown.delete(text('message_id'));
-        return await this.#note(
-          `the model is asked again (${text('reason')}); its unfinished text above does not count`,
-          'yellow',
-        );
+        return await this.#retry(text('message_id'), text('reason'), data['delay_ms']);
       case 'notice':
         return await this.#note(text('message'), 'yellow');
       case 'error':
@@ -96,6 +93,13 @@ class TextState {
     if (!this.#hasAnswer && outcome.response !== '') await this.#answer('', outcome.response);
     await this.endLines();
     await this.#output.note(endText(outcome, this.#output.stderr, this.#lastError));
+  }
+
+  async #retry(messageId: string, reason: string, delayMs: unknown): Promise<void> {
+    await this.#endAnswer();
+    const when = typeof delayMs === 'number' && delayMs >= secondMs ? ` in ${formatDuration(delayMs)}` : '';
+    const caveat = this.#shown.delete(messageId) ? '; its unfinished text above does not count' : '';
+    await this.#note(`the model is asked again${when} (${reason})${caveat}`, 'yellow');
   }
 
   async #failure(error: string, hint: string | undefined): Promise<void> {
