@@ -73,7 +73,8 @@ export async function runWorkerProcess(config: Config, io: ProcessIo): Promise<n
     header = { state: 'Connected to Temporal', since: new Date().toISOString(), worker: workerId };
     record(place, scope, running, { queue: typedQueue, queueId: queue.id, url: client.url }, workerTeardown);
     scope.log.info('Ready', { queue: queue.name, queue_id: queue.id, worker: workerId, log: place.logFile });
-    if (io.isTty) io.writeLine(`Use it in another terminal: kubiya exec agent default --queue ${queue.name} "<prompt>"`);
+    if (io.isTty)
+      io.writeLine(`Use it in another terminal: kubiya exec agent default --queue ${queue.name} "<prompt>"`);
     const code = await serve(config, scope, running, local, signals, forced.signal);
     await orForced(workerTeardown.run(), forced.signal);
     if (local !== undefined) await orForced(whileAttached(local, scope, forced.signal), forced.signal);
