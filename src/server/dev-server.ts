@@ -56,7 +56,8 @@ const dynamicConfiguration: readonly string[] = [
   'history.transferProcessorMaxPollRPS=2000',
   'history.timerProcessorMaxPollRPS=2000',
   'history.visibilityProcessorMaxPollRPS=2000',
-  'history.timerProcessorMaxTimeShift="1ms"',
+  // Timers come up to so much late. Each call leaves some that end for nothing, and at 1 ms every one is fetched by itself.
+  'history.timerProcessorMaxTimeShift="50ms"',
   'history.workflowIdReuseMinimalInterval="0s"',
   // An activity comes back with the answer to the workflow task that asked for it: no second trip through the queue.
   'system.enableActivityEagerExecution=true',
