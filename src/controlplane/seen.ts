@@ -1,7 +1,7 @@
 // Remembers which facts of a stream were handed on, because a reconnect to the cloud replays history under new ids.
 import { createHash } from 'node:crypto';
 import type { FollowedEvent } from './followed-event.ts';
-import type { ServerSentEvent } from './sse.ts';
+import type { ServerSentEvent } from '../lib/sse.ts';
 
 /** Hours of streaming tokens; beyond it the oldest are forgotten, and a server would have to replay that far back to repeat one. */
 const seenCountMax = 100_000;

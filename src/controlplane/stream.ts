@@ -8,7 +8,7 @@ import type { ControlPlaneClient } from './client.ts';
 import { networkError } from './failures.ts';
 import type { FollowedEvent } from './followed-event.ts';
 import { createSeenSet } from './seen.ts';
-import { createSseParser, type ServerSentEvent } from './sse.ts';
+import { createSseParser, type ServerSentEvent } from '../lib/sse.ts';
 import { toUtcTimestamp } from './time.ts';
 
 /** Keep-alives come every 15 s (protocol.md §1.5): three missed ones mean that nobody is there. */
@@ -109,7 +109,9 @@ async function* readFrames(
     for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
       clearTimeout(timer);
       timer = setTimeout(bark, idleMs);
-      yield* parser.push(chunk);
+      const events = parser.push(chunk);
+      if (events === 'too_long') throw eventTooLong();
+      yield* events;
     }
   } finally {
     clearTimeout(timer);
@@ -168,4 +170,13 @@ async function readExecution(
     if (error instanceof KubiyaError && error.isRetryable) return undefined;
     throw error;
   }
+}
+
+/** Not retryable: a reconnect would bring the same event again. */
+function eventTooLong(): KubiyaError {
+  return new KubiyaError('the control plane sent an event that is too long to be one', {
+    kind: 'api_refused',
+    code: 'event_too_long',
+    hint: 'read the execution with `kubiya execution get`',
+  });
 }

@@ -3,7 +3,7 @@ import type { ModelClient, ModelDelta, ModelFailure, ModelOutcome, ModelRequest 
 import type { DecodedAnswer, Dialect, ModelEndpoint, StreamDecoder } from './endpoint.ts';
 import { chunksOf, openExchange, readText, type Exchange, type Stop } from './exchange.ts';
 import { failure, failureFromException, failureFromStatus, failureFromStreamError, nameOf } from './failures.ts';
-import { createSseParser, type SseEvent } from './sse.ts';
+import { createSseParser, type ServerSentEvent } from '../lib/sse.ts';
 import { assertValidTranscript } from './transcript.ts';
 import { isJsonObject, parseJson } from './json.ts';
 
@@ -157,7 +157,11 @@ async function readDocument(
   return typeof step === 'string' ? undefined : step;
 }
 
-function pushAll(target: Target, decoder: StreamDecoder, events: readonly SseEvent[]): 'more' | 'end' | ModelFailure {
+function pushAll(
+  target: Target,
+  decoder: StreamDecoder,
+  events: readonly ServerSentEvent[],
+): 'more' | 'end' | ModelFailure {
   for (const event of events) {
     const step = decoder.push(event);
     if (step.type === 'end') return 'end';

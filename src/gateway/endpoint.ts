@@ -10,7 +10,7 @@ import type {
 } from '../protocol/model.ts';
 import type { ProviderVariableName } from '../protocol/providers.ts';
 import type { JsonObject } from './json.ts';
-import type { SseEvent } from './sse.ts';
+import type { ServerSentEvent } from '../lib/sse.ts';
 
 /** One model at one provider, ready to be called. */
 export interface ModelEndpoint {
@@ -48,7 +48,7 @@ export type DecoderStep =
   | { readonly type: 'garbage'; readonly detail: string };
 
 export interface StreamDecoder {
-  push(event: SseEvent): DecoderStep;
+  push(event: ServerSentEvent): DecoderStep;
   /** The answer, or undefined while the stream has not said that it is complete. */
   finish(): DecodedAnswer | undefined;
 }
@@ -70,5 +70,5 @@ export interface Dialect {
    * For a server that answers a stream request with one JSON document: the same facts as events of the stream; none when
    * the document is neither an answer nor an error.
    */
-  splitDocument(document: JsonObject): SseEvent[];
+  splitDocument(document: JsonObject): ServerSentEvent[];
 }

@@ -2,7 +2,7 @@
 import type { FinishReason, ModelMessage, ModelRequest, ThinkingBlock, ToolCall, Usage } from '../../protocol/model.ts';
 import type { DecoderOptions, DecoderStep, Dialect, ModelEndpoint, StreamDecoder } from '../endpoint.ts';
 import { isJsonObject, numberOf, parseJson, textOf, type JsonObject } from '../json.ts';
-import type { SseEvent } from '../sse.ts';
+import type { ServerSentEvent } from '../../lib/sse.ts';
 import { argumentsObject, createCallIds } from '../transcript.ts';
 
 /** The API wants a maximum; this is the largest that every model since Claude 3.5 accepts. */
@@ -246,8 +246,8 @@ function withoutNulls(value: JsonObject): JsonObject {
   return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== null));
 }
 
-function splitDocument(document: JsonObject): SseEvent[] {
-  const event = (body: JsonObject): SseEvent => ({ event: textOf(body['type']), data: JSON.stringify(body) });
+function splitDocument(document: JsonObject): ServerSentEvent[] {
+  const event = (body: JsonObject): ServerSentEvent => ({ event: textOf(body['type']), data: JSON.stringify(body) });
   if (document['type'] === 'error') return [event(document)];
   if (!Array.isArray(document['content'])) return [];
   return [

@@ -5,7 +5,7 @@ import { createHttpModelClient } from '../../../src/gateway/client.ts';
 import { anthropicDialect } from '../../../src/gateway/dialects/anthropic.ts';
 import { openAiDialect } from '../../../src/gateway/dialects/openai.ts';
 import type { DecodedAnswer, Dialect } from '../../../src/gateway/endpoint.ts';
-import { createSseParser } from '../../../src/gateway/sse.ts';
+import { createSseParser } from '../../../src/lib/sse.ts';
 import type { ModelDelta, ModelMessage } from '../../../src/protocol/model.ts';
 import { startScriptedAnthropic, startScriptedOpenAi, type ScriptedReply } from '../../support/model-servers.ts';
 import {

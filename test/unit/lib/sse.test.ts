@@ -1,9 +1,9 @@
 // The parser of server-sent events: the rules of the specification, and that no split of the bytes changes the result.
 import { describe, expect, test } from 'bun:test';
 import * as fc from 'fast-check';
-import { createSseParser, type SseEvent } from '../../../src/gateway/sse.ts';
+import { createSseParser, type ServerSentEvent } from '../../../src/lib/sse.ts';
 
-function parse(chunks: readonly Uint8Array[]): SseEvent[] {
+function parse(chunks: readonly Uint8Array[]): ServerSentEvent[] {
   const parser = createSseParser();
   return chunks.flatMap((chunk) => {
     const events = parser.push(chunk);
@@ -12,21 +12,30 @@ function parse(chunks: readonly Uint8Array[]): SseEvent[] {
   });
 }
 
-function parseText(text: string): SseEvent[] {
+function parseText(text: string): ServerSentEvent[] {
   return parse([new TextEncoder().encode(text)]);
 }
 
-const message = (data: string): SseEvent => ({ event: 'message', data });
+const message = (data: string): ServerSentEvent => ({ event: 'message', data });
 
 describe('one chunk', () => {
-  const cases: [string, string, SseEvent[]][] = [
+  const cases: [string, string, ServerSentEvent[]][] = [
     ['a line of data', 'data: x\n\n', [message('x')]],
     ['lines of data', 'data: a\ndata: b\ndata\ndata:c\n\n', [message('a\nb\n\nc')]],
     ['only the first space is taken off', 'data:  x \n\n', [message(' x ')]],
     ['a name', 'event: ping\ndata: {}\n\ndata: x\n\n', [{ event: 'ping', data: '{}' }, message('x')]],
     ['a name without data', 'event: ping\n\ndata: x\n\n', [message('x')]],
     ['comments', ': keep-alive\n\n:\ndata: x\n: y\n\n', [message('x')]],
-    ['fields that are not ours', 'id: 1\nretry: 5\nfoo: bar\ndata: x\n\n', [message('x')]],
+    ['fields that are not ours', 'retry: 5\nfoo: bar\ndata: x\n\n', [message('x')]],
+    [
+      'an id, which stays',
+      'id: 1\ndata: x\n\ndata: y\n\n',
+      [
+        { id: '1', ...message('x') },
+        { id: '1', ...message('y') },
+      ],
+    ],
+    ['an id with NUL, which is none', 'id: 1\0\ndata: x\n\n', [message('x')]],
     ['CRLF', 'data: a\r\ndata: b\r\n\r\ndata: c\r\n\r\n', [message('a\nb'), message('c')]],
     ['CR', 'data: a\r\rdata: b\r\r', [message('a'), message('b')]],
     ['mixed ends of line', 'data: a\r\n\ndata: b\n\r\ndata: c\r\n\r', [message('a'), message('b'), message('c')]],

@@ -1,32 +1,39 @@
-// A parser of server-sent events after the HTML specification, fed with bytes in any pieces.
+// A parser of server-sent events after the HTML specification: multi-line data, any line end, comments, bytes in any pieces.
 
-export interface SseEvent {
+export interface ServerSentEvent {
+  /** The last id that the stream has named, which is what a reconnect sends. */
+  readonly id?: string | undefined;
   /** The event's name; `message` when the server gave none. */
   readonly event: string;
   readonly data: string;
 }
 
-/** One event may be a whole answer (a server that sends a tool call with a file in one piece); no honest one is longer. */
-const sseEventCharsMax = 8_000_000;
+/**
+ * One event may be a whole answer (a server that sends a tool call with a file in one piece) or the replay of a session
+ * (400 kB with escapes); no honest one is longer.
+ */
+const eventCharactersMaxDefault = 8_000_000;
 
-interface SseParser {
-  /** The events completed by these bytes, or `too_long` when one grew past `sseEventCharsMax`; it is of no use after that. */
-  push(bytes: Uint8Array): SseEvent[] | 'too_long';
+export interface SseParser {
+  /** The events completed by these bytes, or `too_long` when one grew past the limit; it is of no use after that. */
+  push(bytes: Uint8Array): ServerSentEvent[] | 'too_long';
 }
 
 /** An event without its closing blank line is dropped at the end of the stream, as the specification says. */
-export function createSseParser(eventCharsMax: number = sseEventCharsMax): SseParser {
+export function createSseParser(eventCharactersMax: number = eventCharactersMaxDefault): SseParser {
   const decoder = new TextDecoder();
   let rest = '';
   let scanned = 0;
   let isAfterCarriageReturn = false;
+  let id: string | undefined;
   let name = '';
   let data: string[] = [];
   let dataChars = 0;
 
-  function takeLine(line: string): SseEvent | undefined {
+  function takeLine(line: string): ServerSentEvent | undefined {
     if (line === '') {
-      const event = data.length === 0 ? undefined : { event: name === '' ? 'message' : name, data: data.join('\n') };
+      const event =
+        data.length === 0 ? undefined : { id, event: name === '' ? 'message' : name, data: data.join('\n') };
       name = '';
       data = [];
       dataChars = 0;
@@ -40,15 +47,16 @@ export function createSseParser(eventCharsMax: number = sseEventCharsMax): SsePa
       dataChars += value.length + 1;
     } else if (field === 'event') {
       name = value;
+    } else if (field === 'id' && !value.includes('\0')) {
+      id = value;
     }
-    // `id`, `retry` and comments mean nothing to a request that is never resumed.
     return undefined;
   }
 
   return {
     push(bytes) {
       rest += decoder.decode(bytes, { stream: true });
-      const events: SseEvent[] = [];
+      const events: ServerSentEvent[] = [];
       let start = 0;
       for (let at = scanned; at < rest.length; at += 1) {
         const code = rest.charCodeAt(at);
@@ -65,7 +73,7 @@ export function createSseParser(eventCharsMax: number = sseEventCharsMax): SsePa
       }
       rest = rest.slice(start);
       scanned = rest.length;
-      return rest.length + dataChars > eventCharsMax ? 'too_long' : events;
+      return rest.length + dataChars > eventCharactersMax ? 'too_long' : events;
     },
   };
 }
