@@ -2,8 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { instanceMarkerName, readCommandOutput } from './spawn.ts';
 
-/** A sweep is repeated because a process may fork while it is read; a fork bomb may win, we stop here. */
-const sweepRoundsMax = 20;
+/** A sweep is repeated because a process may fork while it is read; a round takes 3 ms, and a fork bomb that wins half a second of them wins. */
+const sweepRoundsMax = 200;
 /** Rounds that must find nothing before a sweep believes it: a process in the middle of its fork or exec shows no environment. */
 const emptyRoundsNeeded = 2;
 
