@@ -1,9 +1,11 @@
 // Runs one command of the built program to its end: what it printed, where, and its exit code.
 import { type ChildProcess, spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import { type BinaryOptions, childEnvironment, commandOf, tryKill } from './binary.ts';
 
 export interface CommandResult {
-  readonly code: number | null;
+  /** As a shell gives it: 128 and the number of the signal that ended it. */
+  readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
   readonly durationMs: number;
@@ -40,7 +42,9 @@ export async function runCommand(words: readonly string[], options: CommandOptio
     isOverdue = true;
     if (child.pid !== undefined) tryKill(child.pid, 'SIGKILL');
   }, limitMs);
-  const exited = new Promise<number | null>((done) => child.once('close', (code) => done(code)));
+  const exited = new Promise<number>((done) =>
+    child.once('close', (code, signal) => done(code ?? 128 + (signal === null ? 0 : constants.signals[signal]))),
+  );
   try {
     const [code] = await Promise.all([exited, options.during?.(child, () => printed)]);
     if (isOverdue) throw new Error(`${words.join(' ')} was not done after ${limitMs} ms: ${JSON.stringify(printed)}`);

@@ -25,7 +25,9 @@ test(
     const create = ['agent', 'create', '--name', 'small', '--skill', 'shell', '--system-prompt', 'You are helpful.'];
     expect(await lab.run([...create, '--model', 'openai/smollm2-135m'])).toMatchObject({ code: 0 });
     const prompt = 'List the files in the current directory.';
-    const result = await lab.run(['exec', 'agent', 'small', '--stream-format', 'json', prompt], { limitMs: runLimitMs });
+    const result = await lab.run(['exec', 'agent', 'small', '--stream-format', 'json', prompt], {
+      limitMs: runLimitMs,
+    });
     const lines = streamLines(result.stdout);
     const typed = (type: string) => lines.filter((line) => line['type'] === type);
     // The tool and its arguments are the model's choice; that it is called, and its result read, is ours.
