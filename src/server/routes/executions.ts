@@ -136,12 +136,15 @@ function addSteering(app: Hono, deps: ServerDeps): void {
     }),
     jsonBody(sendMessageSchema),
     async (context) => {
-      const { id } = openExecution(deps, context.req.param('id'));
+      const { id, number } = openExecution(deps, context.req.param('id'));
       const { message, role, message_id: given } = context.req.valid('json');
       const messageId = given ?? `${id}_user_${createId()}`;
       const timestamp = new Date(deps.clock.now()).toISOString();
       const payload = { role, content: message, timestamp, message_id: messageId, execution_id: id };
       await signal(deps, id, signalNames.addMessage, payload);
+      // Those who follow the execution see what was said to it; a message that is sent again is the same event.
+      const data = { role, content: message, message_id: messageId } as const;
+      await deps.events.publish(number, [{ event_id: messageId, event_type: 'message', data, timestamp }]);
       return context.json({ success: true, execution_id: id, message_id: messageId }, 202);
     },
   );
