@@ -4,6 +4,9 @@ import * as v from 'valibot';
 export const agentWorkflowType = 'AgentExecutionWorkflow';
 export const agentWorkflowId = (executionId: string): string => `agent-execution-${executionId}`;
 
+/** Under this name a worker takes tasks from Temporal. */
+export const workerIdentity = (workerId: string): string => `kubiya-${workerId}`;
+
 export const signalNames = {
   addMessage: 'add_message',
   markAsDone: 'mark_as_done',

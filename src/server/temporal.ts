@@ -9,6 +9,7 @@ import {
   type ConnectionOptions,
   type WorkflowHandle,
 } from '@temporalio/client';
+import { temporal } from '@temporalio/proto';
 import * as v from 'valibot';
 import { messageOf } from '../errors.ts';
 import { sleep } from '../lib/backoff.ts';
@@ -17,6 +18,7 @@ import {
   agentWorkflowId,
   agentWorkflowType,
   executionStatuses,
+  workerIdentity,
   type AgentExecutionInput,
   type ExecutionStatus,
 } from '../protocol/workflow.ts';
@@ -76,6 +78,8 @@ export interface Temporal {
   cancel(executionId: string): Promise<void>;
   terminate(executionId: string, reason: string): Promise<void>;
   describe(executionId: string): Promise<WorkflowState>;
+  /** Ends the attempts of these dead workers, so that the next ones come at once, and lets any worker have the next task. */
+  release(executionId: string, workerIds: readonly string[]): Promise<void>;
   /** Calls that are under way reject with `unavailable`. */
   close(): Promise<void>;
 }
@@ -134,12 +138,40 @@ export function createTemporal(target: TemporalTarget, signingKey: Uint8Array): 
     cancel: (executionId) => call(async () => void (await handleOf(executionId).cancel())),
     terminate: (executionId, reason) => call(async () => void (await handleOf(executionId).terminate(reason))),
     describe: (executionId) => call(() => describe(handleOf(executionId))),
+    release: (executionId, workerIds) => call(() => release(client, executionId, workerIds.map(workerIdentity))),
     close: () => {
       closing.abort();
       return connection.close();
     },
   };
 }
+
+async function release(client: Client, executionId: string, identities: readonly string[]): Promise<void> {
+  const { workflowService, options } = client;
+  const { namespace } = options;
+  const workflowId = agentWorkflowId(executionId);
+  const execution = { workflowId };
+  const { pendingActivities } = await workflowService.describeWorkflowExecution({ namespace, execution });
+  for (const { activityId, state, lastWorkerIdentity } of pendingActivities) {
+    const isRunning = state === temporal.api.enums.v1.PendingActivityState.PENDING_ACTIVITY_STATE_STARTED;
+    if (!isRunning || !identities.includes(lastWorkerIdentity ?? '')) continue;
+    const failure = {
+      message: 'The worker of this attempt vanished',
+      applicationFailureInfo: { nextRetryDelay: soon },
+    };
+    await workflowService.respondActivityTaskFailedById({
+      namespace,
+      workflowId,
+      activityId: activityId ?? '',
+      failure,
+    });
+  }
+  // The dead worker has a queue of its own that the next task would wait in.
+  await workflowService.resetStickyTaskQueue({ namespace, execution });
+}
+
+/** A delay of zero would mean the policy's own. */
+const soon = { nanos: 1_000_000 };
 
 /** Resolves when the namespace answers; rejects otherwise. Tried again by `startDevServer` until it does. */
 export async function probeTemporal(target: TemporalTarget): Promise<void> {

@@ -11,6 +11,7 @@ import { workflowBundle } from '#generated/workflow-bundle';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { backoffDelayMs } from '../lib/backoff.ts';
 import { createPayloadSignatureCodec } from '../lib/payload-signature.ts';
+import { workerIdentity } from '../protocol/workflow.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createActivities } from './activities/index.ts';
 import type { Session, TemporalAddress, WorkerDeps } from './deps.ts';
@@ -147,7 +148,7 @@ function createWorker(session: Session, deps: WorkerDeps, connection: NativeConn
     connection,
     namespace: session.temporal.namespace,
     taskQueue: session.taskQueue,
-    identity: `kubiya-${session.workerId}`,
+    identity: workerIdentity(session.workerId),
     workflowBundle: { code: workflowBundle },
     activities: { ...createActivities(session, deps) },
     ...(codec === undefined ? {} : { dataConverter: { payloadCodecs: [codec] } }),

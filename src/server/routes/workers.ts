@@ -16,6 +16,7 @@ import { jsonBody, query, route } from '../openapi.ts';
 import { HttpProblem, notFound } from '../problems.ts';
 import type { QueueRecord, WorkerRecord } from '../store/queues.ts';
 import { withoutUndefined } from '../store/resources.ts';
+import { takeOver } from '../takeover.ts';
 
 const tag = 'workers';
 /** A worker is alive until it has missed two heartbeats and half of the third. */
@@ -47,6 +48,7 @@ function addRegistration(app: Hono, deps: ServerDeps): void {
       const { control_plane_url: url, ...body } = context.req.valid('json');
       const worker = store.queues.register(queue.id, { ...withoutUndefined(body), status: 'registered' });
       deps.log.info('A worker registered', { worker: worker.id, queue: queue.name });
+      void takeOver(deps, worker);
       return context.json(startResponse(deps, queue, worker, url ?? new URL(context.req.url).origin));
     },
   );

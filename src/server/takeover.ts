@@ -1,0 +1,41 @@
+// Gives a killed worker's calls to its successor at once, which would otherwise wait for the heartbeats and queues to time out.
+import { messageOf } from '../errors.ts';
+import type { ServerDeps } from './deps.ts';
+import type { WorkerRecord } from './store/queues.ts';
+
+/** What one worker holds at once is far less; the rest is found by its timeouts, as without this. */
+const executionsMax = 200;
+const callsAtOnceMax = 8;
+
+/**
+ * A journal belongs to one process at a time (the lock of its queue), so whoever registered with the same one before is dead.
+ * Never rejects: what is left undone here, Temporal's timeouts do a few seconds later.
+ */
+export async function takeOver(deps: ServerDeps, successor: WorkerRecord): Promise<void> {
+  const { store, temporal, log } = deps;
+  const dead = predecessors(deps, successor);
+  if (dead.length === 0) return;
+  for (const { id } of dead) store.queues.disconnect(id);
+  const held = store.executions.openOfQueue(successor.queueId).filter(({ isWorkflowStarted }) => isWorkflowStarted);
+  const ids = held.slice(0, executionsMax).map(({ id }) => id);
+  const workerIds = dead.map(({ id }) => id);
+  const lane = async (): Promise<void> => {
+    for (let id = ids.pop(); id !== undefined; id = ids.pop()) await temporal.release(id, workerIds);
+  };
+  try {
+    await Promise.all(Array.from({ length: callsAtOnceMax }, lane));
+    log.info('A worker took over from one that vanished', { worker: successor.id, executions: held.length });
+  } catch (error) {
+    log.debug('A takeover is left to the timeouts', { worker: successor.id, reason: messageOf(error) });
+  }
+}
+
+function predecessors({ store }: ServerDeps, successor: WorkerRecord): WorkerRecord[] {
+  const journal = successor.body['journal_id'];
+  if (typeof journal !== 'string' || journal === '') return [];
+  return store.queues
+    .knownWorkers(successor.queueId)
+    .filter(
+      ({ id, body }) => id !== successor.id && body['journal_id'] === journal && store.queues.findWorker(id) !== null,
+    );
+}
