@@ -3,11 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
-import { errnoOf, KubiyaError } from '../errors.ts';
+import { errnoOf, KubiyaError, messageOf } from '../errors.ts';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
 import { systemClock } from '../lib/clock.ts';
 import { ensureSecureDirectory } from '../lib/secure-directory.ts';
-import type { LocalServerRecord } from '../controlplane/local-server.ts';
+import { findLocalServer, type LocalServerRecord } from '../controlplane/local-server.ts';
 import { ensureDevServer } from '../server/dev-server-asset.ts';
 import { startDevServer, type DevServer } from '../server/dev-server.ts';
 import { startControlPlane, type ControlPlane, type ControlPlaneActivity } from '../server/start.ts';
@@ -96,17 +96,40 @@ export async function startPersistentControlPlane(
     clock: systemClock,
   });
   teardown.add('control plane', controlPlaneStopMs, () => controlPlane.stop());
-  const localUrl = `http://127.0.0.1:${controlPlane.port}`;
-  announce(paths.localServerRecordFile, {
-    url: localUrl,
+  await announce(config, scope, { port: controlPlane.port, token }, teardown);
+  return handleOf(controlPlane, token, temporal.address, devServer);
+}
+
+/** Lets the commands of this user find the server by itself, unless they have found another one (of another --data-dir). */
+async function announce(
+  { server, paths }: Config,
+  scope: InstanceScope,
+  { port, token }: { readonly port: number; readonly token: string },
+  teardown: Teardown,
+): Promise<void> {
+  const other = await findLocalServer(paths);
+  if (other !== undefined) {
+    const fields = { other: other.url };
+    scope.log.info('Commands go on using the local server that ran before; CONTROL_PLANE_URL names this one', fields);
+    return;
+  }
+  const record: LocalServerRecord = {
+    url: `http://${reachableHost(server.host)}:${port}`,
     pid: process.pid,
     instance_id: scope.instanceId,
     started_at: new Date().toISOString(),
     version,
-  });
+  };
+  ensureSecureDirectory(paths.localDirectory);
+  writeFileAtomic(paths.localServerRecordFile, `${JSON.stringify(record, null, 2)}\n`);
   if (server.token !== undefined) writeFileAtomic(paths.localTokenFile, `${token}\n`);
   teardown.add('record of the server', 1_000, () => rmSync(paths.localServerRecordFile, { force: true }));
-  return handleOf(controlPlane, token, temporal.address, devServer);
+}
+
+/** A server that listens everywhere is reached on loopback; one that listens on an address only there. */
+function reachableHost(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return '127.0.0.1';
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 /** The Temporal of the configuration, else a dev server of our own. */
@@ -120,10 +143,12 @@ async function temporalOf(
     const { address, namespace, apiKey, isTls } = external;
     const authority = isTls ? caCertificateOf(config) : undefined;
     const tls = authority === undefined ? isTls : { serverRootCa: authority.toString('utf8') };
-    return {
-      temporal: { address, namespace, apiKey: apiKey?.reveal(), tls, isLocal: false },
-      devServer: undefined,
-    };
+    const target: TemporalTarget = { address, namespace, apiKey: apiKey?.reveal(), tls, isLocal: false };
+    // It may come later, and executions wait for it; but a wrong address is better said now.
+    void probeTemporal(target).catch((error: unknown) =>
+      scope.log.warn('Temporal does not answer, so executions wait', { address, namespace, reason: messageOf(error) }),
+    );
+    return { temporal: target, devServer: undefined };
   }
   const databaseFile = join(dataDirectory, 'temporal.db');
   const portFile = join(dataDirectory, 'temporal-port');
@@ -223,9 +248,4 @@ function keptSecret(path: string, create: () => string): string {
   ensureSecureDirectory(join(path, '..'));
   writeFileAtomic(path, `${secret}\n`);
   return secret;
-}
-
-function announce(path: string, record: LocalServerRecord): void {
-  ensureSecureDirectory(join(path, '..'));
-  writeFileAtomic(path, `${JSON.stringify(record, null, 2)}\n`);
 }

@@ -23,7 +23,13 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const object = v.record(text, v.unknown());
 const strings = v.array(text);
 const prompt = v.pipe(text, v.regex(/\S/), v.maxLength(promptCharactersMax));
-const name = (min: number, max: number) => v.pipe(text, v.regex(/^\S(.*\S)?$/), v.minLength(min), v.maxLength(max));
+const name = (min: number, max: number) =>
+  v.pipe(
+    text,
+    v.regex(/^\S(.*\S)?$/, 'it must be one line without spaces around it'),
+    v.minLength(min, `it must have at least ${min} characters`),
+    v.maxLength(max, `it must have at most ${max} characters`),
+  );
 const seconds = (min: number, max: number) => v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max));
 /** What every stored thing answers with. */
 const stored = { id: text, organization_id: v.optional(text, ''), created_at: optionalText, updated_at: optionalText };
