@@ -28,12 +28,12 @@ export function findQueue({ store }: Deps, idOrName: Name = ''): QueueRecord {
   if (preferred !== undefined) return preferred;
   throw new HttpProblem(400, `${named.length} environments have a queue ${JSON.stringify(idOrName)}`, {
     code: 'queue_ambiguous',
-    hint: 'use its id (kubiya queue list)',
+    hint: 'use its id; `kubiya queue list` shows it',
   });
 }
 
 export function findExecution({ store }: Deps, id: Name = ''): ExecutionRecord {
   const execution = store.executions.find(id);
-  if (execution === null) throw notFound('execution', id, 'kubiya execution list');
+  if (execution === null) throw notFound('execution', id, '`kubiya execution list` lists them');
   return execution;
 }

@@ -138,7 +138,7 @@ function setSkills(deps: ServerDeps, kind: ResourceKind, entityId: string, skill
 export function unknownReference(kind: ResourceKind, idOrName: string): HttpProblem {
   return new HttpProblem(400, `There is no ${kind} ${JSON.stringify(idOrName.slice(0, 100))}`, {
     code: `${kind}_not_found`,
-    hint: `kubiya ${kind} list`,
+    hint: `\`kubiya ${kind} list\` lists them`,
   });
 }
 
@@ -147,9 +147,9 @@ export function refuseTaken<T>(noun: string, write: () => T): T {
     return write();
   } catch (error) {
     if (!isUniqueViolation(error)) throw error;
-    throw new HttpProblem(409, `There is already a ${noun} of that name`, {
+    throw new HttpProblem(409, `The name of this ${noun} is taken`, {
       code: 'name_taken',
-      hint: `kubiya ${noun} list`,
+      hint: `choose another; \`kubiya ${noun} list\` lists those that are taken`,
     });
   }
 }

@@ -102,7 +102,7 @@ function openFailure(error: unknown, path: string): KubiyaError {
     return new KubiyaError(`${path} is in use by another server`, {
       kind: 'configuration',
       code: 'database_in_use',
-      hint: 'kubiya server status',
+      hint: '`kubiya server status` shows which one',
       cause: error,
     });
   }
