@@ -157,13 +157,18 @@ export function applyFailure(
 }
 
 function applyModelFailure(state: AgentState, kind: ModelFailureKind, message: string): AgentState {
-  // A level that has nothing to cut in this transcript is passed over: the next one may.
-  for (let level = state.compactionLevel + 1; kind === 'context_overflow' && level <= compactionLevelsMax; level++) {
-    const transcript = compact(state.transcript, level);
-    if (transcriptBytes(transcript) < transcriptBytes(state.transcript))
-      return { ...state, transcript, compactionLevel: level };
+  const smaller = kind === 'context_overflow' ? compactFurther(state) : undefined;
+  return smaller ?? fail(state, message, failureType(kind));
+}
+
+/** A level that has nothing to cut in this transcript is passed over; undefined when none has. */
+function compactFurther(state: AgentState): AgentState | undefined {
+  for (let compactionLevel = state.compactionLevel + 1; compactionLevel <= compactionLevelsMax; compactionLevel++) {
+    const transcript = compact(state.transcript, compactionLevel);
+    const isSmaller = transcriptBytes(transcript) < transcriptBytes(state.transcript);
+    if (isSmaller) return { ...state, transcript, compactionLevel };
   }
-  return fail(state, message, failureType(kind));
+  return undefined;
 }
 
 function failureType(kind: ModelFailureKind): FailureType {

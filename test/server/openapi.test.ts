@@ -39,7 +39,7 @@ async function routesOfOurClient(): Promise<Asked[]> {
     url,
     token: 'token',
     fetch: (address, init) => {
-      const { pathname, searchParams } = new URL(String(address));
+      const { pathname, searchParams } = new URL(address);
       asked.push({ method: (init?.method ?? 'GET').toLowerCase(), path: pathname, query: [...searchParams.keys()] });
       return Promise.resolve(new Response('{}', { status: 404 }));
     },
