@@ -38,6 +38,9 @@ export async function bundleWorkflows(root: string, cacheDirectory: string): Pro
     if (!new RegExp(`harmony export \\*/\\s+${name}: \\(\\) =>`).test(code))
       throw new Error(`the workflow bundle does not export ${name}`);
   }
+  // A linked node_modules outside the checkout would write the machine's paths into the bundle, and so into the binary.
+  if (/"(\.\.\/)+[^"]*node_modules\//.test(code))
+    throw new Error('node_modules must lie inside the checkout, not be a link out of it');
   mkdirSync(cacheDirectory, { recursive: true });
   writeFileAtomic(output, code);
   return output;
