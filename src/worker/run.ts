@@ -1,4 +1,5 @@
 // Runs the Temporal worker of a session: connects, polls, and walks down the drain ladder when told.
+import { LoggerWithComposedMetadata } from '@temporalio/common';
 import {
   DefaultLogger,
   NativeConnection,
@@ -77,11 +78,18 @@ function installRuntime(log: Log): void {
   const logger = new DefaultLogger('INFO', ({ level, message, meta }) =>
     write(log.child('temporal'), level, message, meta),
   );
+  // The SDK gathers the facts for a dozen such lines a turn, a millisecond, before the logger's level drops them.
+  LoggerWithComposedMetadata.prototype.trace = ignore;
+  LoggerWithComposedMetadata.prototype.debug = ignore;
   Runtime.install({
     logger,
     shutdownSignals: [],
     telemetryOptions: { logging: { forward: {}, filter: 'temporalio_sdk_core=WARN,temporalio_client=WARN,ERROR' } },
   });
+}
+
+function ignore(): void {
+  // Below the level of our log.
 }
 
 function isRuntimeInstalled(): boolean {
