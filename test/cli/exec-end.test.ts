@@ -1,61 +1,11 @@
 // `kubiya exec` as a real process: queue choice, prompt sources, interrupts, time limits, detaching, servers that go away.
-import { afterEach, describe, expect, test } from 'bun:test';
+import { describe, expect, test } from 'bun:test';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  chunk,
-  type ControlPlaneScript,
-  defaultQueue,
-  done,
-  executionId,
-  type ScriptedControlPlane,
-  startScriptedControlPlane,
-  workerEvent,
-} from '../support/scripted-control-plane.ts';
-import { against, type CliOptions, runCli, until } from './run-cli.ts';
-
-const planes: ScriptedControlPlane[] = [];
-afterEach(async () => {
-  await Promise.all(planes.splice(0).map((plane) => plane.stop()));
-});
-
-async function start(script: ControlPlaneScript): Promise<ScriptedControlPlane> {
-  const plane = await startScriptedControlPlane(script);
-  planes.push(plane);
-  return plane;
-}
-
-async function exec(plane: ScriptedControlPlane, words: readonly string[], options: CliOptions = {}) {
-  return await runCli(['exec', ...words], { ...options, environment: { ...against(plane), ...options.environment } });
-}
-
-const tool = { tool_name: 'run_shell_command', tool_execution_id: 't1', message_id: 'm1' };
-const conversation = [
-  { event: 'message', data: { role: 'user', content: 'do it', message_id: 'u1' } },
-  {
-    event: 'history_complete',
-    data: { execution_id: executionId, message_count: 1, is_truncated: false, has_more: false },
-  },
-  { event: 'status', data: { status: 'running', execution_id: executionId } },
-  workerEvent('thinking_delta', { message_id: 'm1', index: 0, thinking: 'I should look first' }),
-  workerEvent('thinking_complete', { message_id: 'm1', index: 0 }),
-  chunk('Let me '),
-  chunk('look.'),
-  workerEvent('message', { role: 'assistant', content: 'Let me look.', message_id: 'm1' }),
-  workerEvent('tool_started', { ...tool, tool_arguments: { command: 'ls' } }),
-  workerEvent('tool_completed', {
-    ...tool,
-    status: 'success',
-    outcome: 'success',
-    tool_output: 'a\nb\n',
-    duration_ms: 42,
-  }),
-  chunk('Two files.', 'm2'),
-  workerEvent('message', { role: 'assistant', content: 'Two files.', message_id: 'm2' }),
-  done('completed'),
-];
-const final = { response: 'Two files.', usage: { input_tokens: 1234, output_tokens: 56 } };
+import { chunk, defaultQueue, done, executionId } from '../support/scripted-control-plane.ts';
+import { type CliOptions, runCli, until } from './run-cli.ts';
+import { conversation, exec, final, start } from './scripted-exec.ts';
 
 describe('queue choice', () => {
   const queue = (name: string, workers: number) => ({

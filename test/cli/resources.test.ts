@@ -1,26 +1,8 @@
 // The commands that list, show and create things, and those about executions, as real processes.
-import { afterEach, describe, expect, test } from 'bun:test';
-import {
-  type ControlPlaneScript,
-  defaultAgent,
-  defaultQueue,
-  executionId,
-  type ScriptedControlPlane,
-  startScriptedControlPlane,
-  workerEvent,
-} from '../support/scripted-control-plane.ts';
+import { describe, expect, test } from 'bun:test';
+import { defaultAgent, defaultQueue, executionId, workerEvent } from '../support/scripted-control-plane.ts';
 import { against, runCli } from './run-cli.ts';
-
-const planes: ScriptedControlPlane[] = [];
-afterEach(async () => {
-  await Promise.all(planes.splice(0).map((plane) => plane.stop()));
-});
-
-async function start(script: ControlPlaneScript = {}): Promise<ScriptedControlPlane> {
-  const plane = await startScriptedControlPlane(script);
-  planes.push(plane);
-  return plane;
-}
+import { start } from './scripted-exec.ts';
 
 describe('resources', () => {
   test('lists as a table, as JSON, and empty', async () => {
