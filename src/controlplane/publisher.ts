@@ -61,6 +61,8 @@ const chunkCharactersMax = 16_000;
 const batchCharactersMax = 500_000;
 /** A control plane that does not answer within this time is as good as down for this attempt. */
 const attemptTimeoutMs = 10_000;
+/** A quick tool's start and end, and the next one's start, go in one request; nobody sees so short a delay. */
+const toolGatherMs = 20;
 const backoff = { firstMs: 250, mostMs: 10_000 };
 const outboxSuffix = '.outbox';
 
@@ -97,6 +99,8 @@ class Lane {
   private readonly queue: Delivery[];
   private readonly outbox: Outbox;
   private isRunning = false;
+  /** While it is set, the lane waits for more of the same before it delivers. */
+  private gathering: NodeJS.Timeout | undefined;
   /** True after a status that means no activity: nothing more is expected soon, so no file is kept open. */
   private isAtRest = true;
   private readonly waiters: (() => void)[] = [];
@@ -124,18 +128,23 @@ class Lane {
     if (!isChunk) this.outbox.append(delivery);
     this.queue.push(delivery);
     this.counters.queued++;
-    this.wake();
+    this.wake(delivery.kind === 'event' && delivery.event.event_type.startsWith('tool_') ? toolGatherMs : 0);
   }
 
-  wake(): void {
-    if (this.isRunning) return;
+  wake(delayMs = 0): void {
+    const isHurried = this.gathering !== undefined && delayMs === 0;
+    if (this.isRunning && !isHurried) return;
     this.isRunning = true;
+    clearTimeout(this.gathering);
+    this.gathering = undefined;
     // One turn of the event loop lets a burst become one batch.
-    setImmediate(() => void this.run());
+    if (delayMs === 0) setImmediate(() => void this.run());
+    else this.gathering = setTimeout(() => this.wake(), delayMs);
   }
 
   drained(limitMs: number): Promise<boolean> {
     if (!this.isRunning && this.queue.length === 0) return Promise.resolve(true);
+    this.wake();
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(false), limitMs);
       this.waiters.push(() => {
@@ -146,6 +155,7 @@ class Lane {
   }
 
   close(): void {
+    clearTimeout(this.gathering);
     this.outbox.close();
   }
 
