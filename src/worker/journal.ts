@@ -107,6 +107,8 @@ async function openExecution(path: string): Promise<ExecutionJournal> {
         if (turn > newestTurn && bytes > fileBytesBeforeCompaction) await compact(turn);
         newestTurn = Math.max(newestTurn, turn);
         const data = Buffer.from((isTorn ? '\n' : '') + linesOf(records));
+        // A write that fails may have written a part: until it has not, the line counts as torn.
+        isTorn = true;
         // Into the page cache, which takes less time than a trip to the thread pool would.
         const bytesWritten = writeSync(file.fd, data);
         isTorn = bytesWritten !== data.length;

@@ -1,5 +1,7 @@
 // A disk that is full, for each place that we write to, before the start and after it: small file systems in a mount namespace.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createHome, type Home } from '../support/binary.ts';
@@ -28,6 +30,21 @@ function withTmpfs(directory: string, size: string, isFull: boolean): string[] {
   const mount = `mount -t tmpfs -o size=${size},mode=700 tmpfs '${directory}'`;
   const fill = isFull ? `head -c 10M /dev/zero > '${directory}/fill' 2> /dev/null || true` : 'true';
   return ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', `set -e; ${mount}; ${fill}; exec "$@"`, 'sh'];
+}
+
+/** Takes every block that is freed, as soon as the file is there: reports that were delivered give theirs back. */
+async function keepFull(path: string): Promise<ChildProcess> {
+  const program = `
+import os, sys, time
+print('ready', flush=True)
+while not os.path.exists(sys.argv[1]): time.sleep(0.001)
+file = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
+while True:
+    try: os.write(file, b'x' * 4096)
+    except OSError: pass`;
+  const filler = spawn('python3', ['-c', program, path], { stdio: ['ignore', 'pipe', 'ignore'] });
+  await once(filler.stdout, 'data');
+  return filler;
 }
 
 const placeOf = (queue: string, name: string) => join(home.kubiyaHome, 'workers', queue, name);
@@ -88,14 +105,13 @@ describe('full after the start', () => {
     runCommand(['exec', 'agent', 'default', '--queue', queue, ...offline, prompt], { home });
 
   test('the journal: no call starts that cannot be written down, exit 1, and it works again with space', async () => {
-    await withWorker('journal', '1m', async (_worker, queue) => {
+    await withWorker('journal', '1m', async (worker, queue) => {
       const journal = placeOf(queue, 'journal');
       const mark = join(home.directory, 'mark');
-      const result = await exec(
-        queue,
-        // What is left of the last block takes no large output.
-        `run \`head -c 2M /dev/zero > ${journal}/fill; true\` \`seq 1 3000\` \`echo too far > ${mark}\``,
-      );
+      const filler = await keepFull(`/proc/${worker.process.pid}/root${journal}/fill`);
+      // What is left of the last block takes no large output.
+      const prompt = `run \`head -c 2M /dev/zero > ${journal}/fill; true\` \`seq 1 3000\` \`echo too far > ${mark}\``;
+      const result = await exec(queue, prompt).finally(() => filler.kill('SIGKILL'));
       expect(result.code).toBe(1);
       const { error, hint } = failureOf(result);
       expect(error).toMatch(/no space left|full|disk/);
