@@ -25,6 +25,8 @@ export interface CallContext {
 }
 
 export interface CallOperations<Result> {
+  /** What the work needs from elsewhere, before the call counts as started. Rejects to make Temporal try again, without harm. */
+  prepare?(): Promise<void>;
   /** Does the work. Rejects only to make Temporal try again; a call without side effects may then start again. */
   start(context: CallContext): Promise<Result>;
   /** The result of a call whose outcome nobody knows. */
@@ -133,7 +135,14 @@ class LiveCalls implements CallRegistry {
       return result;
     }
     if (call.effect === 'model' && entry?.hasStarted === true) this.repaid++;
-    await execution.append([received, { ...recordBase(call), type: 'started' }], { isSynced });
+    const started = { ...recordBase(call), type: 'started' } as const;
+    if (operations.prepare === undefined) {
+      await execution.append([received, started], { isSynced });
+    } else {
+      await execution.append([received], { isSynced: false });
+      await operations.prepare();
+      await execution.append([started], { isSynced });
+    }
     return await this.startAndRecord(call, operations, controller, execution);
   }
 

@@ -29,6 +29,8 @@ export interface JournalEntry {
 
 export interface ExecutionJournal {
   entry(callId: string): JournalEntry | undefined;
+  /** Nothing is known to run. */
+  isIdle(): boolean;
   /** Appends with one write. `isSynced` waits for the disk. Throws a KubiyaError `journal_unwritable`. */
   append(records: readonly JournalRecord[], options: { readonly isSynced: boolean }): Promise<void>;
   close(): Promise<void>;
@@ -49,6 +51,8 @@ const outputCharactersMax = 16_000;
 /** A week answers every question about a past run; a running execution touches its file at each call. */
 const retentionMs = 7 * 24 * 60 * 60 * 1000;
 const fileSuffix = '.jsonl';
+/** An execution may end on another worker, which nobody tells us; a process has 1,024 descriptors where it has few. */
+const openFilesMax = 200;
 
 export async function createJournal(directory: string, nowMs: number): Promise<Journal> {
   await mkdir(directory, { recursive: true, mode: 0o700 }).catch(rethrow);
@@ -57,7 +61,12 @@ export async function createJournal(directory: string, nowMs: number): Promise<J
   return {
     open: async (executionId) => {
       const existing = open.get(executionId);
+      open.delete(executionId); // the newest is the last
+      if (existing !== undefined) open.set(executionId, existing);
       if (existing !== undefined) return existing;
+      await closeOldest(open);
+      const again = open.get(executionId);
+      if (again !== undefined) return again;
       const opening = openExecution(join(directory, fileName(executionId)));
       open.set(executionId, opening);
       opening.catch(() => open.delete(executionId));
@@ -76,52 +85,84 @@ export async function createJournal(directory: string, nowMs: number): Promise<J
   };
 }
 
+/** One whose calls have all ended; should it be needed after all, it is read again. */
+async function closeOldest(open: Map<string, Promise<ExecutionJournal>>): Promise<void> {
+  if (open.size < openFilesMax) return;
+  for (const [executionId, opening] of open) {
+    const journal = await opening.catch(() => undefined);
+    if (journal?.isIdle() !== true) continue;
+    open.delete(executionId);
+    await journal.close();
+    return;
+  }
+}
+
 async function openExecution(path: string): Promise<ExecutionJournal> {
   const handle = await openForAppend(path);
   const text = await handle.readFile('utf8').catch(rethrow);
   let entries = readRecords(text);
-  let file: FileHandle = handle;
+  /** Undefined when it was closed; what then comes late opens it again. */
+  let file: FileHandle | undefined = handle;
   let bytes = Buffer.byteLength(text);
   let isTorn = text !== '' && !text.endsWith('\n');
   let newestTurn = 0;
+  /** While it is set the file is being replaced, and what is appended to the old one would be lost. */
+  let compacting: Promise<void> | undefined;
 
   const compact = async (turn: number): Promise<void> => {
     entries = new Map([...entries].filter(([, entry]) => entry.turn >= turn));
-    const temporary = `${path}.tmp`;
-    const kept = [...entries].flatMap(([call, entry]) => recordsOf(call, entry));
-    const next = await open(temporary, 'w', 0o600);
-    await next.writeFile(linesOf(kept));
-    await next.datasync();
-    await next.close();
-    await rename(temporary, path);
-    await file.close();
+    await replaceFile(path, linesOf([...entries].flatMap(([call, entry]) => recordsOf(call, entry))));
+    const old = file;
     file = await openForAppend(path);
+    await old?.close();
     bytes = (await file.stat()).size;
+    isTorn = false;
   };
 
   return {
     entry: (callId) => entries.get(callId),
+    isIdle: () => [...entries.values()].every((entry) => !entry.hasStarted || entry.finished !== undefined),
     append: async (records, { isSynced }) => {
       const turn = Math.max(...records.map((record) => record.turn));
       try {
-        if (turn > newestTurn && bytes > fileBytesBeforeCompaction) await compact(turn);
+        if (turn > newestTurn && bytes > fileBytesBeforeCompaction) {
+          compacting ??= compact(turn).finally(() => (compacting = undefined));
+        }
+        if (compacting !== undefined) await compacting;
+        const current = (file ??= await openForAppend(path));
         newestTurn = Math.max(newestTurn, turn);
         const data = Buffer.from((isTorn ? '\n' : '') + linesOf(records));
         // A write that fails may have written a part: until it has not, the line counts as torn.
         isTorn = true;
         // Into the page cache, which takes less time than a trip to the thread pool would.
-        const bytesWritten = writeSync(file.fd, data);
+        const bytesWritten = writeSync(current.fd, data);
         isTorn = bytesWritten !== data.length;
         bytes += bytesWritten;
         if (isTorn) throw Object.assign(new Error('short write'), { code: 'ENOSPC' });
-        if (isSynced) await file.datasync();
+        if (isSynced) await current.datasync();
       } catch (error) {
         rethrow(error);
       }
       for (const record of records) fold(entries, record);
     },
-    close: () => file.close(),
+    close: async () => {
+      const closing = file;
+      file = undefined;
+      await closing?.close();
+    },
   };
+}
+
+async function replaceFile(path: string, text: string): Promise<void> {
+  const temporary = `${path}.tmp`;
+  const next = await open(temporary, 'w', 0o600);
+  try {
+    await next.writeFile(text);
+    await next.datasync();
+  } finally {
+    await next.close();
+  }
+  await rename(temporary, path);
 }
 
 function openForAppend(path: string): Promise<FileHandle> {
@@ -205,12 +246,16 @@ const linesOf = (records: readonly JournalRecord[]): string =>
   records.map((record) => `${JSON.stringify(record)}\n`).join('');
 
 async function sweepOldFiles(directory: string, nowMs: number): Promise<void> {
+  const files: { readonly path: string; readonly mtimeMs: number }[] = [];
   for (const name of await readdir(directory).catch(rethrow)) {
     if (!name.endsWith(fileSuffix)) continue;
     const path = join(directory, name);
     const found = await stat(path).catch(() => undefined);
-    if (found !== undefined && nowMs - found.mtimeMs > retentionMs) await rm(path, { force: true });
+    if (found !== undefined) files.push({ path, mtimeMs: found.mtimeMs });
   }
+  // A clock that is wrong at boot must not make the records of calls that just ran look old: what is young beside them stays.
+  const newestMs = Math.min(nowMs, Math.max(...files.map(({ mtimeMs }) => mtimeMs)));
+  for (const { path, mtimeMs } of files) if (newestMs - mtimeMs > retentionMs) await rm(path, { force: true });
 }
 
 function rethrow(error: unknown): never {

@@ -35,6 +35,8 @@ export function createCallTool(
           effect: call.effect,
         },
         {
+          // A control plane that is away must not make a call that never ran look interrupted.
+          prepare: async () => void (await contexts.of(input.executionId, input.prepared)),
           start: (context) => runTool(input, context, session, deps, contexts),
           interrupted: interruptedResult,
           revive: (recorded) => {

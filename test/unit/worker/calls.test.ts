@@ -1,6 +1,6 @@
 // Calls start at most once: the registry and the journal together, with real files and simulated deaths of the worker.
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KubiyaError } from '../../../src/errors.ts';
@@ -194,6 +194,15 @@ test('an attempt that nobody wrote down is harmless only when this journal is pr
   expect(await runWith({ ...identity(2), callId: 'e1:1:2' }, true)).toBe('interrupted:');
 });
 
+test('a call whose preparation failed has not started, and starts once on a later attempt', async () => {
+  const run = async (attempt: number, prepare: () => Promise<void>): Promise<string> =>
+    (await bootWorker()).registry.run(identity(attempt), { ...operations(async () => 'ran'), prepare });
+  const away = run(1, () => Promise.reject(new Error('the control plane is away')));
+  expect(await away.catch(String)).toContain('is away');
+  expect(await run(2, () => Promise.resolve())).toBe('ran');
+  expect(await run(3, () => Promise.reject(new Error('not asked')))).toBe('ran');
+});
+
 test('a call that has started is never proven harmless', async () => {
   writeFileSync(fileOf(), line('received', { attempt: 1 }) + line('started', {}));
   const journal = await openJournal();
@@ -217,6 +226,50 @@ test('a side-effecting call starts later only if this journal saw every earlier 
 });
 
 describe('journal', () => {
+  test('calls that start side by side in a long journal all keep their records', async () => {
+    const big = 'x'.repeat(1_000_000);
+    for (let index = 0; index < 5; index++) {
+      appendFileSync(fileOf(), line('finished', { call: `e1:0:${index}`, turn: 0, result: big }));
+    }
+    const { registry } = await bootWorker();
+    const ids = Array.from({ length: 8 }, (_, index) => `e1:1:${index}`);
+    const runs = ids.map((id) =>
+      registry.run(
+        identity(1, 'read_only', id),
+        operations(async () => id),
+      ),
+    );
+    expect(await Promise.all(runs)).toEqual(ids);
+    const { registry: next } = await bootWorker();
+    expect(await Promise.all(ids.map((id) => next.run(identity(2, 'read_only', id), operations(never))))).toEqual(ids);
+    expect(readFileSync(fileOf()).length).toBeLessThan(1_000_000);
+  });
+
+  test('files of executions that end elsewhere do not stay open for ever, and a late record still arrives', async () => {
+    const descriptors = (): number =>
+      readdirSync('/proc/self/fd').filter((fd) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`).startsWith(directory);
+        } catch {
+          return false;
+        }
+      }).length;
+    const journal = await openJournal();
+    const first = await journal.open('first');
+    for (let index = 0; index < 260; index++) await journal.open(`other-${index}`);
+    expect(descriptors()).toBeLessThanOrEqual(200);
+    await first.append([{ type: 'received', call: 'c', turn: 1, attempt: 1, at: '' }], { isSynced: false });
+    expect((await journal.open('first')).entry('c')?.attempts.has(1)).toBe(true);
+    await first.close();
+  });
+
+  test('a clock that is years ahead at the start does not make young records old', async () => {
+    writeFileSync(fileOf(), line('received', { attempt: 1 }) + line('started', {}));
+    const journal = await createJournal(directory, Date.now() + 3 * 365 * 86_400_000);
+    journals.push(journal);
+    expect((await journal.open('e1')).entry('e1:1:0')?.hasStarted).toBe(true);
+  });
+
   test('a directory that cannot be written stops the call before it starts, with one sentence', async () => {
     const { registry, journal } = await bootWorker();
     await journal.close();
