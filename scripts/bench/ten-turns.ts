@@ -10,7 +10,8 @@ const turns = 10;
 const sequentialRuns = 15;
 const parallelRuns = 50;
 const atOnce = 10;
-const warmUps = 5;
+/** The engine compiles what it has seen a few hundred times: a worker that has just started costs half as much again. */
+const warmUps = 20;
 const kills = 5;
 /** The worker dies so long after line 5 was written, in the middle of that call's second of sleep. */
 const killAfterMs = 400;
@@ -44,7 +45,7 @@ const model = await lab.startModel();
 const server = await lab.startServer();
 let worker = await lab.startWorker(queueName);
 const queue = await queueId(server, queueName);
-await runMany(warmUps, warmUps, () => runTurns());
+await runMany(warmUps, atOnce, runTurns);
 
 const alone = await stretch(sequentialRuns, 1);
 const parallel = await stretch(parallelRuns, atOnce);

@@ -1,8 +1,9 @@
 // How fast `kubiya --version` is beside a bare compiled program: both run in turns, so that a neighbour slows both.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../generate.ts';
+import { createReport, median } from './support/report.ts';
 
 /** Enough for a median that does not move between invocations. */
 const runs = 100;
@@ -25,21 +26,11 @@ try {
       if (run >= 0) times[name]?.push(performance.now() - startedAt);
     }
   }
-  const medians = Object.entries(times).map(([name, values]) => {
-    console.log(
-      `${name.padEnd(18)} median ${quantile(values, 0.5).toFixed(2)} ms  p95 ${quantile(values, 0.95).toFixed(2)} ms`,
-    );
-    return quantile(values, 0.5);
-  });
-  const ratio = (medians[0] ?? Number.NaN) / (medians[1] ?? Number.NaN);
-  console.log(
-    `ratio ${ratio.toFixed(2)}  (${runs} runs each, ${cpus().length} cores, load ${loadavg()[0]?.toFixed(1)})`,
-  );
+  const report = createReport();
+  for (const [name, values] of Object.entries(times)) report.add(name, 'ms', values);
+  const [ours = [], bare = []] = Object.values(times);
+  report.ratio('kubiya is so much as a bare program', median(ours) / median(bare), { bar: 2 });
+  report.print();
 } finally {
   rmSync(directory, { recursive: true, force: true });
-}
-
-function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((first, second) => first - second);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
