@@ -61,13 +61,21 @@ function findFlag(flags: readonly KnownFlag[], rawName: string): KnownFlag {
   throw usage(`unknown flag ${rawName}`, 'flag_unknown', hint);
 }
 
-function checkValue({ name, declaration }: KnownFlag, rawName: string, value: string | undefined): void {
+function checkValue(
+  { name, declaration, isConfiguration }: KnownFlag,
+  rawName: string,
+  value: string | undefined,
+): void {
   if (declaration.type === 'switch') {
     if (value === undefined) return;
     const hint = declaration.isOn === true ? `write --no-${name}` : `write --${name} or --no-${name}`;
     throw usage(`${rawName} takes no value`, 'flag_value_unexpected', hint);
   }
-  if (value !== undefined && value !== '') return void convertValue(declaration, rawName, value);
+  if (value !== undefined && value !== '') {
+    // config/load.ts tells all that is wrong with the configuration together, whatever source it is from.
+    if (!isConfiguration) convertValue(declaration, rawName, value);
+    return;
+  }
   throw usage(
     `${rawName} needs a value`,
     'flag_value_missing',
