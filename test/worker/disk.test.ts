@@ -120,6 +120,36 @@ describe('full after the start', () => {
     });
   });
 
+  test('everything of exec --local: exit 1 with a sentence, and the directory goes all the same', async () => {
+    const own = createHome();
+    let filler: ChildProcess | undefined;
+    try {
+      const workers = join(own.kubiyaHome, 'workers');
+      const fill = join(workers, 'fill');
+      const result = await runCommand(
+        [
+          'exec',
+          '--local',
+          '--yes',
+          ...offline,
+          `run \`touch ${fill}; sleep 0.5\` \`seq 1 3000\` \`seq 1 3001\` \`true\``,
+        ],
+        {
+          home: own,
+          prefix: withTmpfs(workers, '4m', false),
+          during: async (child) => void (filler = await keepFull(join(`/proc/${child.pid}/root`, fill))),
+        },
+      );
+      filler?.kill('SIGKILL');
+      expect(result.code).toBe(1);
+      expect(failureOf(result).error).toMatch(/no space left|full/);
+      await own.waitUntilEmpty(2_000);
+    } finally {
+      filler?.kill('SIGKILL');
+      own.remove();
+    }
+  });
+
   test('the log: lines are lost, nothing else is', async () => {
     await withWorker('logs', '1m', async (_worker, queue) => {
       const logs = placeOf(queue, 'logs');

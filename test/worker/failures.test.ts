@@ -182,6 +182,15 @@ describe('hostile words', () => {
     await expectNothingLeft();
   });
 
+  test('every flag of worker start that is wrong is in one message too', async () => {
+    const flags = ['--max-log-size', 'big', '--max-log-backups', '-1', '--drain-timeout', 'later', '--type', 'cloud'];
+    const result = await run(['worker', 'start', '--queue-id', 'q', ...flags]);
+    expect(result.code).toBe(2);
+    expect(failureOf(result).error).toMatch(/^4 settings are wrong/);
+    for (const flag of flags.filter((word) => word.startsWith('--'))) expect(result.stderr).toContain(`\n  ${flag} `);
+    await expectNothingLeft();
+  });
+
   test.each(['../..', 'a/b', 'snowman ☃ 🎉', '%2e%2e', '-dash', '.hidden'])(
     'a queue named %p stays inside the workers’ directory',
     async (name) => {
