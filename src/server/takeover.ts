@@ -13,16 +13,16 @@ const callsAtOnceMax = 8;
  */
 export async function takeOver(deps: ServerDeps, successor: WorkerRecord): Promise<void> {
   const { store, temporal, log } = deps;
-  const dead = predecessors(deps, successor);
-  if (dead.length === 0) return;
-  for (const { id } of dead) store.queues.disconnect(id);
-  const held = store.executions.openOfQueue(successor.queueId).filter(({ isWorkflowStarted }) => isWorkflowStarted);
-  const ids = held.slice(0, executionsMax).map(({ id }) => id);
-  const workerIds = dead.map(({ id }) => id);
-  const lane = async (): Promise<void> => {
-    for (let id = ids.pop(); id !== undefined; id = ids.pop()) await temporal.release(id, workerIds);
-  };
   try {
+    const dead = predecessors(deps, successor);
+    if (dead.length === 0) return;
+    for (const { id } of dead) store.queues.disconnect(id);
+    const held = store.executions.openOfQueue(successor.queueId).filter(({ isWorkflowStarted }) => isWorkflowStarted);
+    const ids = held.slice(0, executionsMax).map(({ id }) => id);
+    const workerIds = dead.map(({ id }) => id);
+    const lane = async (): Promise<void> => {
+      for (let id = ids.pop(); id !== undefined; id = ids.pop()) await temporal.release(id, workerIds);
+    };
     await Promise.all(Array.from({ length: callsAtOnceMax }, lane));
     log.info('A worker took over from one that vanished', { worker: successor.id, executions: held.length });
   } catch (error) {

@@ -91,6 +91,27 @@ describe('a bug in a route', () => {
   });
 });
 
+test('a full disk in the moment of a takeover leaves the calls to the timeouts and hurts nobody', async () => {
+  const { ask, entries } = appWith((store) => ({
+    store: {
+      ...store,
+      queues: {
+        ...store.queues,
+        disconnect: () => {
+          throw new Error('database or disk is full');
+        },
+      },
+    },
+  }));
+  const queues = (await ask('GET', '/api/v1/worker-queues')).body as unknown as { id: string }[];
+  const path = `/api/v1/worker-queues/${queues[0]?.id}/start`;
+  const body = { worker_sdk_version: '0', system_info: {}, journal_id: 'one' };
+  expect((await ask('POST', path, body)).status).toBe(200);
+  expect((await ask('POST', path, body)).status).toBe(200);
+  await Bun.sleep(0);
+  expect(entries.map(({ message }) => message)).toContain('A takeover is left to the timeouts');
+});
+
 describe('Temporal', () => {
   test('a signal that cannot be delivered is 503, and the execution is as it was', async () => {
     const { ask, store } = appWith(() => ({}));
