@@ -226,7 +226,7 @@ describe('configuration', () => {
     });
     const text = await runCli(['config', 'show'], { environment });
     expect(text.stdout + text.stderr).not.toMatch(/very-secret-key|other-secret|u:pw/);
-    expect(text.stdout).toMatch(/^heartbeatInterval +30s +default/m);
+    expect(text.stdout).toMatch(/^heartbeatInterval +default +30s /m);
   });
 
   test('a context file gives URL and token', async () => {

@@ -33,11 +33,8 @@ export default defineCommand({
       config.settings,
       [
         { title: 'SETTING', value: (row) => row.name },
-        {
-          title: 'VALUE',
-          value: shownValue,
-        },
         { title: 'ORIGIN', value: (row) => describeOrigin(row.origin) },
+        { title: 'VALUE', value: shownValue },
         { title: 'MEANING', value: (row) => row.description },
       ],
       false,
