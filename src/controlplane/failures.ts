@@ -1,6 +1,6 @@
 // How the control plane says no, turned into one sentence with a kind, a code and a hint.
 import { KubiyaError, type ErrorKind, messageOf } from '../errors.ts';
-import { isLoopback } from './loopback.ts';
+import { isLoopback } from '../lib/loopback.ts';
 
 /** Long HTML error pages of proxies are not for a terminal. */
 const detailCharactersMax = 300;

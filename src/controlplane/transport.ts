@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { backoffDelayMs, sleep } from '../lib/backoff.ts';
 import { networkError, refusal } from './failures.ts';
-import { directIfLoopback } from './loopback.ts';
+import { directIfLoopback } from '../lib/loopback.ts';
 
 /** A control plane answers in milliseconds; the cloud's slowest routes take seconds, and hosting cuts at 30–60. */
 export const requestTimeoutMs = 30_000;
@@ -50,6 +50,8 @@ export interface ApiRequest<T> {
   readonly response?: v.GenericSchema<unknown, T> | undefined;
   /** A POST that does no harm when it arrives twice. */
   readonly isRepeatable?: boolean | undefined;
+  /** The body of a good answer is read by the caller, without the time limit. */
+  readonly isStream?: boolean | undefined;
   readonly call?: CallOptions | undefined;
 }
 
@@ -66,7 +68,7 @@ export function createTransport(options: TransportOptions): Transport {
     url,
     request: (request) => requestWithRetries({ ...options, url }, request),
     open: async (path, headers, signal) => {
-      const response = await send({ ...options, url }, { method: 'GET', path, headers, call: { signal } });
+      const response = await send({ ...options, url }, { method: 'GET', path, headers, isStream: true, call: { signal } });
       if (!response.ok) throw await refusal(url, response);
       return response;
     },
@@ -111,7 +113,6 @@ async function send<T>(options: TransportOptions, request: ApiRequest<T>): Promi
   if (response.status !== 401 || typeof options.token === 'string') return response;
   const fresh = options.token();
   if (fresh === token) return response;
-  await response.body?.cancel();
   return await sendWith(options, request, fresh);
 }
 
@@ -131,7 +132,12 @@ async function sendWith<T>(options: TransportOptions, request: ApiRequest<T>, to
   };
   if (request.body !== undefined) init.body = JSON.stringify(request.body);
   try {
-    return await (options.fetch ?? fetch)(options.url + request.path + queryOf(request.query), init);
+    const response = await (options.fetch ?? fetch)(options.url + request.path + queryOf(request.query), init);
+    if (request.isStream === true && response.ok) return response;
+    // Under the same limit: a server that hangs in the middle of its answer hangs.
+    const body = await response.text();
+    const { status, statusText } = response;
+    return new Response(body === '' ? null : body, { status, statusText, headers: response.headers });
   } catch (error) {
     for (const signal of callers) signal.throwIfAborted();
     if (error instanceof KubiyaError) throw error;
@@ -142,10 +148,7 @@ async function sendWith<T>(options: TransportOptions, request: ApiRequest<T>, to
 }
 
 async function parse<T>(url: string, request: ApiRequest<T>, response: Response): Promise<T> {
-  if (request.response === undefined) {
-    await response.body?.cancel();
-    return undefined as T;
-  }
+  if (request.response === undefined) return undefined as T;
   let value: unknown;
   try {
     value = await response.json();

@@ -3,6 +3,7 @@ import type { ModelClient, ModelDelta, ModelFailure, ModelOutcome, ModelRequest 
 import type { DecodedAnswer, Dialect, ModelEndpoint, StreamDecoder } from './endpoint.ts';
 import { chunksOf, openExchange, readText, type Exchange, type Stop } from './exchange.ts';
 import { failure, failureFromException, failureFromStatus, failureFromStreamError, nameOf } from './failures.ts';
+import { directIfLoopback } from '../lib/loopback.ts';
 import { createSseParser, type ServerSentEvent } from '../lib/sse.ts';
 import { assertValidTranscript } from './transcript.ts';
 import { isJsonObject, parseJson } from './json.ts';
@@ -82,6 +83,7 @@ async function post(target: Target, request: ModelRequest, exchange: Exchange): 
     // A redirect would carry the key to another host.
     redirect: 'manual',
     signal: exchange.signal,
+    ...directIfLoopback(endpoint.baseUrl),
   });
   let response: Response;
   try {

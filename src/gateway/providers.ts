@@ -1,5 +1,6 @@
 // Finds the provider of a model from its id and the environment's credentials, and makes the client that calls it.
 import { KubiyaError } from '../errors.ts';
+import { directIfLoopback, isLoopback } from '../lib/loopback.ts';
 import type { ModelClient } from '../protocol/model.ts';
 import { providerVariableNames, type ProviderCredentials, type ProviderVariableName } from '../protocol/providers.ts';
 import { createHttpModelClient } from './client.ts';
@@ -38,7 +39,7 @@ const offlineHint = 'Name a model with --model; kubiya/offline needs no provider
 /**
  * The client for a model id, or for the first provider with a key when none is named. Opens no connection.
  * Throws KubiyaError kind `configuration`: `no_provider`, `no_model`, `provider_key_missing`,
- * `unknown_model`, `bad_provider_url`.
+ * `unknown_model`, `bad_provider_url`, `bad_provider_key`.
  */
 export function resolveModel(modelId: string | undefined, credentials: ProviderCredentials): ResolvedModel {
   const id = modelId?.trim() || namedByEnvironment(credentials);
@@ -140,6 +141,12 @@ function endpointFor(entry: ProviderEntry, wireModel: string, credentials: Provi
       `Set ${entry.keyVariable}, or name another model with --model`,
     );
   }
+  // A header takes nothing else; what fetch says instead reads like a network that is down.
+  if (key !== undefined && !/^[\x21-\x7e]+$/.test(key)) {
+    const name = entry.keyVariable ?? entry.title;
+    const message = `${name} holds a blank, a line break or a character that no key has`;
+    throw configurationError('bad_provider_key', message, `Set ${name} to the key alone`);
+  }
   const baseUrl = ownUrl ? baseUrlFrom(entry, ownUrl) : entry.baseUrl;
   const isOpenAiItself = entry === openAiProvider && baseUrl === openAiProvider.baseUrl;
   return {
@@ -181,10 +188,6 @@ function baseUrlFrom(entry: ProviderEntry, value: string): string {
   return url.origin + (path === '' ? '/v1' : path);
 }
 
-function isLoopback(url: string): boolean {
-  return /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(new URL(url).hostname);
-}
-
 /** The models of a running Ollama, the last changed first; undefined when none runs. */
 async function listOllamaModels(credentials: ProviderCredentials, signal?: AbortSignal): Promise<string[] | undefined> {
   const { baseUrl } = endpointFor(ollamaProvider, '', credentials);
@@ -193,6 +196,7 @@ async function listOllamaModels(credentials: ProviderCredentials, signal?: Abort
     const response = await fetch(`${baseUrl.replace(/\/v1$/, '')}/api/tags`, {
       signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
       redirect: 'manual',
+      ...directIfLoopback(baseUrl),
     });
     const body: unknown = response.ok ? await response.json() : undefined;
     if (!isJsonObject(body) || !Array.isArray(body['models'])) return undefined;

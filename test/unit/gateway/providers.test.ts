@@ -92,6 +92,8 @@ describe('an id that leads nowhere', () => {
     ['openai/x', { OPENAI_BASE_URL: 'ftp://x' }, 'bad_provider_url', /OPENAI_BASE_URL/],
     ['openai/x', { OPENAI_BASE_URL: `http://user:${key}@host/v1` }, 'bad_provider_url', /OPENAI_BASE_URL/],
     ['openai/x', { OPENAI_BASE_URL: 'not a url' }, 'bad_provider_url', /OPENAI_BASE_URL/],
+    ['openai/x', { OPENAI_API_KEY: `${key}\nX-Other: 1` }, 'bad_provider_key', /OPENAI_API_KEY/],
+    ['claude-x', { ANTHROPIC_API_KEY: `${key} ü` }, 'bad_provider_key', /ANTHROPIC_API_KEY/],
   ];
   for (const [id, credentials, code, message] of cases) {
     test(`${id ?? 'none'} with ${Object.keys(credentials).join(', ') || 'nothing'}`, () => {
@@ -237,4 +239,28 @@ describe('the client for every model', () => {
     expect(failure.kind).toBe('authentication');
     expect(failure.message).toContain('OPENAI_API_KEY');
   });
+});
+
+test('a model server on this machine is asked directly, whatever HTTP_PROXY says', async () => {
+  const proxied: string[] = [];
+  const proxy = createServer((request, response) => {
+    proxied.push(request.url ?? '');
+    response.writeHead(502).end();
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  const address = proxy.address();
+  const before = process.env['HTTP_PROXY'];
+  process.env['HTTP_PROXY'] = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
+  try {
+    await withServer(startScriptedOpenAi, [{ type: 'text', text: 'direct' }], async ({ url }) => {
+      const { client } = resolveModel('openai/x', { OPENAI_BASE_URL: url });
+      expect(resultOf(await call(client)).message.content).toBe('direct');
+    });
+    await expect(discoverProvider({ OLLAMA_HOST: '127.0.0.1:9' })).rejects.toMatchObject({ code: 'no_provider' });
+    expect(proxied).toEqual([]);
+  } finally {
+    if (before === undefined) delete process.env['HTTP_PROXY'];
+    else process.env['HTTP_PROXY'] = before;
+    proxy.close();
+  }
 });

@@ -1,4 +1,4 @@
-// What is special about a control plane on this machine.
+// What is special about a server on this machine.
 
 export function isLoopback(url: string): boolean {
   const host = URL.canParse(url) ? new URL(url).hostname : '';
