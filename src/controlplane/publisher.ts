@@ -65,6 +65,11 @@ const attemptTimeoutMs = 10_000;
 const toolGatherMs = 20;
 const backoff = { firstMs: 250, mostMs: 10_000 };
 const outboxSuffix = '.outbox';
+/** A server that fails with 500 may do so only at this report, so it is tried for half a minute and then left out. */
+const serverFaultAttemptsMax = 8;
+const serverFaultCodes: ReadonlySet<string> = new Set(['http_500', 'internal']);
+/** An execution may end on another worker, which nobody tells us: idle lanes beyond this many close their files. */
+const lanesMax = 200;
 
 /** Starts with what an earlier worker of this directory left undelivered. */
 export function createPublisher(options: PublisherOptions): Publisher {
@@ -74,6 +79,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
   const laneOf = (executionId: string): Lane => {
     let lane = lanes.get(executionId);
     if (lane === undefined) {
+      if (lanes.size >= lanesMax) for (const other of lanes.values()) if (other.rest()) break;
       lane = new Lane(executionId, options, counters, stopping.signal, () => lanes.delete(executionId));
       lanes.set(executionId, lane);
     }
@@ -142,6 +148,14 @@ class Lane {
     else this.gathering = setTimeout(() => this.wake(), delayMs);
   }
 
+  /** Lets go of file and lane when nothing is undelivered; false otherwise. */
+  rest(): boolean {
+    if (this.isRunning || this.queue.length > 0) return false;
+    this.outbox.remove();
+    this.onEmpty();
+    return true;
+  }
+
   drained(limitMs: number): Promise<boolean> {
     if (!this.isRunning && this.queue.length === 0) return Promise.resolve(true);
     this.wake();
@@ -169,11 +183,8 @@ class Lane {
     }
     this.isRunning = false;
     if (this.queue.length > 0) return;
-    this.outbox.clear();
-    if (this.isAtRest) {
-      this.outbox.remove();
-      this.onEmpty();
-    }
+    if (this.isAtRest) this.rest();
+    else this.outbox.clear();
     for (const waiter of this.waiters.splice(0)) waiter();
   }
 
@@ -199,12 +210,12 @@ class Lane {
         return true;
       } catch (error) {
         if (this.stopping.aborted) return false;
-        if (error instanceof KubiyaError && !error.isRetryable && error.kind !== 'network') {
+        if (isRefusal(error, attempt)) {
           this.counters.refused += batch.length;
           this.options.log.warn('The control plane refused a report', {
             execution: this.executionId,
             count: batch.length,
-            reason: error.message,
+            reason: messageOf(error),
           });
           return true;
         }
@@ -239,6 +250,11 @@ class Lane {
     last.event = { ...last.event, data: { ...last.event.data, [field]: joined } };
     return true;
   }
+}
+
+function isRefusal(error: unknown, attempt: number): boolean {
+  if (!(error instanceof KubiyaError) || error.isRetryable || error.kind === 'network') return false;
+  return !serverFaultCodes.has(error.code) || attempt >= serverFaultAttemptsMax;
 }
 
 /** Events whose text a later event repeats in full: not worth the disk, and the first to go when the queue is full. */
@@ -288,7 +304,9 @@ class Outbox {
     try {
       const { O_APPEND, O_CREAT, O_WRONLY, O_NOFOLLOW } = constants;
       this.descriptor ??= openSync(this.path, O_APPEND | O_CREAT | O_WRONLY | (O_NOFOLLOW ?? 0), 0o600);
-      writeSync(this.descriptor, `${JSON.stringify(delivery)}\n`);
+      // A newline before it as well: the line before it may have been torn by a kill or a full disk.
+      const line = Buffer.from(`\n${JSON.stringify(delivery)}\n`);
+      if (writeSync(this.descriptor, line) !== line.length) throw new Error('the disk is full');
     } catch (error) {
       this.log.warn('The outbox cannot be written, a crash now would lose a report', { reason: messageOf(error) });
     }
@@ -296,12 +314,25 @@ class Outbox {
 
   /** Everything has arrived. */
   clear(): void {
-    if (this.descriptor !== undefined) ftruncateSync(this.descriptor, 0);
+    this.attempt(() =>
+      this.descriptor === undefined ? rmSync(this.path, { force: true }) : ftruncateSync(this.descriptor, 0),
+    );
   }
 
   remove(): void {
-    this.close();
-    rmSync(this.path, { force: true });
+    this.attempt(() => {
+      this.close();
+      rmSync(this.path, { force: true });
+    });
+  }
+
+  /** What stays on a disk that has become read-only is delivered once more by the next worker, which changes nothing. */
+  private attempt(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.log.warn('The outbox cannot be emptied', { reason: messageOf(error) });
+    }
   }
 
   close(): void {

@@ -68,7 +68,10 @@ export function createTransport(options: TransportOptions): Transport {
     url,
     request: (request) => requestWithRetries({ ...options, url }, request),
     open: async (path, headers, signal) => {
-      const response = await send({ ...options, url }, { method: 'GET', path, headers, isStream: true, call: { signal } });
+      const response = await send(
+        { ...options, url },
+        { method: 'GET', path, headers, isStream: true, call: { signal } },
+      );
       if (!response.ok) throw await refusal(url, response);
       return response;
     },

@@ -84,6 +84,21 @@ describe('retries', () => {
     expect(error.kind).toBe(status === 401 || status === 403 ? 'authentication' : 'api_refused');
     expect(plane.requests).toHaveLength(1);
   });
+  test('a server that hangs in the middle of its answer is under the time limit too', async () => {
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () =>
+        socket.write('HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n['),
+      );
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const client = createControlPlaneClient({ url, token: 't' });
+    const asked = failure(client.listAgents({ timeoutMs: 100, attemptsMax: 1 }));
+    const error = await Promise.race([asked, Bun.sleep(2_000)]);
+    server.close();
+    expect(error).toMatchObject({ kind: 'network', isRetryable: true });
+  });
   test('attemptsMax 1 switches them off, an aborted signal ends them', async () => {
     const off = await start({ override: () => ({ status: 503 }) });
     await failure(off.client.listAgents({ attemptsMax: 1 }));

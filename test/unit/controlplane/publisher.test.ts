@@ -1,6 +1,6 @@
 // The publisher keeps order, survives a silent control plane and a killed worker, and never slows the one who publishes.
 import { afterEach, beforeEach, expect, test } from 'bun:test';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createPublisher, type EventSink, type Publisher } from '../../../src/controlplane/publisher.ts';
@@ -133,4 +133,53 @@ test('an outbox on a directory that vanished costs nothing but its copy', async 
   publisher.publish('e', message('a'));
   expect(await publisher.flush('e', 1_000)).toBe(true);
   expect(sink.arrived).toEqual(['a']);
+});
+
+test('a line torn by one kill does not swallow the first one after it, when there is a second kill', async () => {
+  const path = join(directory, 'e.outbox');
+  writeFileSync(path, '{"kind":"session","session":{"session_id":"e","mess');
+  const second = publisherFor(recorder(unreachable));
+  second.update('e', { status: 'completed' });
+  await Bun.sleep(20); // killed: nobody stops it
+  const sink = recorder();
+  expect(await publisherFor(sink).flush('e', 5_000)).toBe(true);
+  expect(sink.arrived).toEqual(['status completed']);
+  await second.stop(0);
+});
+
+test('an outbox that cannot be removed holds nobody up', async () => {
+  let isAway = true;
+  const sink = recorder(() => (isAway ? unreachable() : undefined));
+  const publisher = publisherFor(sink);
+  publisher.update('e', { status: 'completed' });
+  rmSync(join(directory, 'e.outbox'));
+  mkdirSync(join(directory, 'e.outbox', 'in the way'), { recursive: true });
+  isAway = false;
+  expect(await publisher.flush('e', 5_000)).toBe(true);
+  expect(sink.arrived).toEqual(['status completed']);
+});
+
+test('a server that fails for a moment loses nothing; a report at which it always fails is left out', async () => {
+  let failures = 2;
+  const fault = () => new KubiyaError('oops', { kind: 'api_refused', code: 'http_500' });
+  const sink = recorder(() => (failures-- > 0 ? fault() : undefined));
+  const publisher = publisherFor(sink);
+  publisher.update('e', { status: 'completed' });
+  expect(await publisher.flush('e', 5_000)).toBe(true);
+  expect(sink.arrived).toEqual(['status completed']);
+  expect(publisher.counters.refused).toBe(0);
+});
+
+test('executions that end elsewhere do not keep files open for ever', async () => {
+  const sink = recorder();
+  const publisher = publisherFor(sink);
+  for (let index = 0; index < 260; index++) {
+    publisher.update(`e${index}`, { status: 'running' });
+    await publisher.flush(`e${index}`, 1_000);
+  }
+  expect(readdirSync(directory).length).toBeLessThanOrEqual(200);
+  publisher.publish('e0', message('late'));
+  expect(await publisher.flush('e0', 1_000)).toBe(true);
+  expect(sink.arrived.at(-1)).toBe('late');
+  await publisher.stop(0);
 });
