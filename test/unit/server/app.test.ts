@@ -17,7 +17,15 @@ afterEach(() => {
 /** A Temporal whose every call fails in one way. */
 function failingTemporal(failure: Error): Temporal {
   const fail = (): Promise<never> => Promise.reject(failure);
-  return { start: fail, signal: fail, cancel: fail, terminate: fail, describe: fail, release: fail, close: () => Promise.resolve() };
+  return {
+    start: fail,
+    signal: fail,
+    cancel: fail,
+    terminate: fail,
+    describe: fail,
+    release: fail,
+    close: () => Promise.resolve(),
+  };
 }
 
 function appWith(changes: (store: Store) => Partial<ServerDeps>) {
