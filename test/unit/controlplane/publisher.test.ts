@@ -183,3 +183,35 @@ test('executions that end elsewhere do not keep files open for ever', async () =
   expect(sink.arrived.at(-1)).toBe('late');
   await publisher.stop(0);
 });
+
+test('what a quick tool says goes in one request, at the latest when something more urgent is said', async () => {
+  const requests: string[][] = [];
+  const sink: EventSink = {
+    ...recorder(),
+    publishEvents: (_id, events) => {
+      requests.push(events.map(({ event_id: id }) => id));
+      return Promise.resolve();
+    },
+  };
+  const publisher = publisherFor(sink);
+  const tool = (id: string): AgentEvent => ({
+    event_id: id,
+    event_type: 'tool_output',
+    data: { tool_execution_id: id, content: id },
+    timestamp,
+  });
+  const sent = async (count: number): Promise<void> => {
+    for (let waitedMs = 0; requests.length < count && waitedMs < 1_000; waitedMs += 2) await Bun.sleep(2);
+  };
+  publisher.publish('e', tool('a'));
+  await Bun.sleep(2);
+  publisher.publish('e', tool('b'));
+  await sent(1);
+  publisher.publish('e', tool('c'));
+  publisher.publish('e', message('d'));
+  await sent(2);
+  publisher.publish('e', tool('f'));
+  expect(await publisher.flush('e', 1_000)).toBe(true);
+  expect(requests).toEqual([['a', 'b'], ['c', 'd'], ['f']]);
+  await publisher.stop(100);
+});
