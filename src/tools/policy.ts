@@ -30,15 +30,15 @@ export const readOnlyCommands: readonly string[] = splitList(`
   git log, git diff, git show, git blame, git rev-parse
 `);
 
-/** Arguments with which the commands above write a file or run a program. */
+/** Arguments with which the commands above write a file or run a program; GNU programs know a long one by its start. */
 const writingArguments: Readonly<Record<string, RegExp>> = {
   find: /^-(delete|fprint|fprint0|fprintf|fls)$/,
-  sort: /^(-[A-Za-z]*[oT].*|--o.*|--compress.*|--temp.*)$/,
+  sort: /^(-[A-Za-z]*[oT].*|--o.*|--com.*|--t.*)$/,
   base64: /^(-o.*|--output.*)$/,
   date: /^(-[A-Za-z]*s.*|--s.*|[0-9]{8,}.*)$/,
   tree: /^(-[A-Za-z]*[oR].*|--output.*)$/,
   rg: /^--(pre|hostname-bin|search-zip)/,
-  file: /^(-[A-Za-z]*C.*|--compile)$/,
+  file: /^(-[A-Za-z]*C.*|--co.*)$/,
   git: /^(--output.*|--ext-diff|--textconv|--open-files-in-pager.*|-O.*)$/,
   printf: /^-v/,
 };
@@ -192,12 +192,12 @@ function isAllowedBy(entries: readonly string[], path: string, name: string, wor
 
 function hasWritingArgument(name: string, words: readonly Word[]): boolean {
   const operands = words.slice(1);
-  // The second operand of uniq is the file it writes.
-  if (
-    name === 'uniq' &&
-    operands.filter(({ text, hasExpansion }) => hasExpansion || !text.startsWith('-')).length > 1
-  ) {
-    return true;
+  if (name === 'uniq') {
+    // Its second operand is the file it writes; `-` is an operand, and so is everything behind `--`.
+    const end = operands.findIndex(({ text }) => text === '--');
+    const isOperand = ({ text, hasExpansion }: Word, at: number): boolean =>
+      hasExpansion || text === '-' || !text.startsWith('-') || (end !== -1 && at > end);
+    return operands.filter(isOperand).length > 1;
   }
   const pattern = Object.hasOwn(writingArguments, name) ? writingArguments[name] : undefined;
   if (pattern === undefined) return false;
