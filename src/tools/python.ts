@@ -1,5 +1,15 @@
 // The skill `python`: code and files run in the queue's virtual environment, with limits on time, memory and imports.
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import * as v from 'valibot';
@@ -226,10 +236,11 @@ const resultSchema = v.object({ kind: v.picklist(['json', 'repr', 'missing']), t
 
 /** The value as JSON, or as `repr` shows it when it has no JSON form. */
 function valueText(variable: string, resultPath: string): string {
-  if (statSync(resultPath).size > resultBytesMax) return `[the value of ${variable} is too large to return]`;
   let json: unknown;
   try {
-    json = JSON.parse(readFileSync(resultPath, 'utf8'));
+    const text = readResult(resultPath);
+    if (text === null) return `[the value of ${variable} is too large to return]`;
+    json = JSON.parse(text);
   } catch {
     // Its memory limit or the program itself ended the runner while it wrote.
     return `[the value of ${variable} could not be read]`;
@@ -239,6 +250,18 @@ function valueText(variable: string, resultPath: string): string {
   if (parsed.output.kind === 'missing') return `[there is no variable ${variable}]`;
   const text = cutHead(parsed.output.text, valueBytesMax);
   return `${variable} = ${text}${text === parsed.output.text ? '' : ' [cut]'}`;
+}
+
+/** Null when it is too large. The program can reach this file: a link is not followed, and a pipe must not hold the worker. */
+function readResult(path: string): string | null {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const stats = fstatSync(descriptor);
+    if (!stats.isFile()) throw new Error('The result is not a file');
+    return stats.size > resultBytesMax ? null : readFileSync(descriptor, 'utf8');
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** The code is read by the interpreter that will run it, so that both mean the same language. */

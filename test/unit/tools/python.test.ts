@@ -128,6 +128,20 @@ describe('running code', () => {
   );
 });
 
+test(
+  'a program that puts a pipe or a link in the place of the result cannot hold or fool the worker',
+  async () => {
+    const result = 'import os\np = os.path.join(os.path.dirname(__file__), "result.json")\n';
+    for (const make of ['os.mkfifo(p)', 'os.symlink(os.path.abspath("forged.json"), p)']) {
+      writeFileSync(shared.path('forged.json'), '{"kind":"json","text":"forged"}');
+      const code = `${result}${make}\nos._exit(0)`;
+      const { output } = await call('run_python_code', { code, variable_to_return: 'x' });
+      expect(output).toBe('[exit code 0]\n[the value of x could not be read]');
+    }
+  },
+  slowMs,
+);
+
 describe('restricted imports', () => {
   const restricted = { variant: 'restricted_imports' };
 
@@ -149,6 +163,13 @@ describe('restricted imports', () => {
     'from random import _os',
     'import json\njson.codecs.builtins.open',
     'import csv as c\nfrom json import codecs as k\nk.sys',
+    'import operator\noperator.attrgetter("__init__.__globals__")',
+    'from operator import *\nattrgetter("__init__.__globals__")',
+    'from operator import methodcaller as m',
+    'import string\nstring.Formatter().get_field("0.__class__", (1,), {})',
+    'import typing\nclass A:\n  x: "print(1)"\ntyping.get_type_hints(A)',
+    'from math import __loader__ as m',
+    'match print:\n  case object(__self__=module): print(module)',
     'import helper',
     'def (',
   ])(
