@@ -83,23 +83,30 @@ export interface ContentRequest extends SearchRequest {
   readonly ignoresCase: boolean;
 }
 
+/** Found lines, and whether everything was looked at. */
+export interface FoundLines {
+  readonly lines: readonly string[];
+  readonly isComplete: boolean;
+}
+
 /** `path:line: text` for each line with the text; `resultsMax` counts lines. */
-export async function searchContent(request: ContentRequest, scope: FileScope): Promise<Attempt<string[]>> {
+export async function searchContent(request: ContentRequest, scope: FileScope): Promise<Attempt<FoundLines>> {
   const found = await searchFiles({ ...request, resultsMax: entriesMax }, scope);
   if (!found.ok) return found;
   const wanted = request.ignoresCase ? request.text.toLowerCase() : request.text;
   const results: string[] = [];
   for (const path of found.value.paths) {
+    if (scope.signal.aborted) return { ok: true, value: { lines: results, isComplete: false } };
     const content = await readText(join(found.value.root, path), scope);
-    if (!content.ok || scope.signal.aborted) continue;
+    if (!content.ok) continue;
     const text = request.ignoresCase ? content.value.toLowerCase() : content.value;
     if (!text.includes(wanted)) continue;
     const lines = content.value.split('\n');
     for (const [at, line] of lines.entries()) {
       if (!(request.ignoresCase ? line.toLowerCase() : line).includes(wanted)) continue;
-      if (results.length === request.resultsMax) return { ok: true, value: results };
+      if (results.length === request.resultsMax) return { ok: true, value: { lines: results, isComplete: false } };
       results.push(`${path}:${at + 1}: ${line.trimEnd().slice(0, lineCharactersMax)}`);
     }
   }
-  return { ok: true, value: results };
+  return { ok: true, value: { lines: results, isComplete: found.value.isComplete } };
 }

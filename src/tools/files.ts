@@ -201,7 +201,7 @@ function createSearchContent(policy: FilePolicy): Tool {
         resultsMax,
       };
       const found = await searchContent(request, scopeOf(run, policy));
-      return found.ok ? success(listing(found.value, found.value.length < resultsMax)) : failure(found.problem);
+      return found.ok ? success(listing(found.value.lines, found.value.isComplete)) : failure(found.problem);
     },
   });
 }

@@ -21,6 +21,9 @@ export type ResolvedPath =
 /** The kernel's limit for a path. */
 const pathBytesMax = 4_096;
 
+/** The environments and the memory of processes, our own first of all: they hold keys. */
+const processFile = /^\/proc\/\d+(\/|$)/;
+
 export function resolvePath(name: string, workspace: string, policy: PathPolicy): ResolvedPath {
   if (name === '' || name.includes('\0'))
     return { ok: false, problem: 'The file name is empty or contains a NUL byte' };
@@ -30,6 +33,7 @@ export function resolvePath(name: string, workspace: string, policy: PathPolicy)
   try {
     const path = realPathOf(resolve(start, name));
     if (path === null) return { ok: false, problem: `${name} goes through a symbolic link that leads nowhere` };
+    if (processFile.test(path)) return { ok: false, problem: `${name} belongs to a running process` };
     const realBases = bases.map((base) => realPathOf(base) ?? base);
     if (!realBases.some((base) => isInside(path, base))) {
       return { ok: false, problem: `${name} is outside the allowed directories (${realBases.join(', ')})` };

@@ -84,7 +84,7 @@ describe('saving and reading', () => {
     expect(proc.output).toContain('/proc/new');
     const device = await call(bench, 'save_file', { file_name: '/dev/full', contents: 'x' }, everywhere);
     expect(device.output).toBe('/dev/full is a device, pipe or socket, and only files and directories are allowed');
-    expect((await call(bench, 'read_file', { file_name: '/proc/self/status' }, everywhere)).output).toContain('Name:');
+    expect((await call(bench, 'read_file', { file_name: '/proc/version' }, everywhere)).output).toContain('Linux');
   });
 });
 
@@ -318,6 +318,25 @@ describe('finding', () => {
     expect(all.output.split('\n')).toHaveLength(501);
     expect(all.output).toEndWith('[there is more; narrow the search]');
   });
+
+  test('a search that is stopped stops, and does not say that nothing is there', async () => {
+    await using bench = createBench();
+    for (let at = 0; at < 4_000; at += 1) writeFileSync(bench.path(`file-${at}`), 'x');
+    const context = bench.context({ limits: { timeoutMs: 30 } });
+    const result = await toolOf('search_content', 'file_system').run('{"text":"needle"}', context);
+    expect(result.output).toBe('[nothing found before the search ended; narrow it]');
+  });
+});
+
+test.skipIf(process.platform !== 'linux')('processes are no files: their environment holds keys', async () => {
+  await using bench = createBench();
+  const everywhere = { variant: 'full_access' };
+  for (const file_name of ['/proc/self/environ', `/proc/${process.pid}/environ`, '/proc/thread-self/environ']) {
+    const chunk = { file_name, start_line: 1, end_line: 9 };
+    expect((await call(bench, 'read_file_chunk', chunk, everywhere)).output).toEndWith('belongs to a running process');
+    expect((await call(bench, 'read_file', { file_name, encoding: 'utf-16le' }, everywhere)).status).toBe('failed');
+  }
+  expect((await call(bench, 'read_file', { file_name: '/proc/version' }, everywhere)).status).toBe('success');
 });
 
 test('variants and switches decide which tools there are', () => {
