@@ -77,7 +77,7 @@ export interface Executions {
   requestCancel(id: string): void;
   /** With events and session. */
   delete(number: number): void;
-  /** Ended executions, oldest first, that are older than `before` or beyond the newest `keep`. */
+  /** Ended executions, oldest first, that ended before `before` or are beyond the newest `keep`. */
   expired(options: { before: string; keep: number; limit: number }): number[];
 
   saveSession(number: number, session: SessionRecord): void;
@@ -172,7 +172,7 @@ export function createExecutions(database: Database, clock: { nowMs(): number; n
 
 function createRetention(database: Database): Pick<Executions, 'delete' | 'expired'> {
   const expired = database.query<{ number: number }, Bindings>(
-    `SELECT number FROM executions WHERE is_open = 0 AND (created_at < ?1 OR number <=
+    `SELECT number FROM executions WHERE is_open = 0 AND (updated_at < ?1 OR number <=
        (SELECT number FROM executions ORDER BY number DESC LIMIT 1 OFFSET ?2)) ORDER BY number LIMIT ?3`,
   );
   const removals = [
