@@ -568,11 +568,13 @@ export const updateExecutionSchema = v.object({
 });
 export type UpdateExecution = v.InferInput<typeof updateExecutionSchema>;
 
+/** With what the server puts before it, it fits into the 200 of an event's id. */
+const messageIdCharactersMax = 150;
 export const sendMessageSchema = v.object({
   message: prompt,
   role: v.optional(text, 'user'),
-  /** Ours: the same id is delivered once. */
-  message_id: optionalText,
+  /** Ours: the same id is delivered once. It becomes part of the id of an event. */
+  message_id: v.nullish(v.pipe(text, v.minLength(1), v.maxLength(messageIdCharactersMax))),
 });
 export type SendMessage = v.InferInput<typeof sendMessageSchema>;
 

@@ -144,7 +144,9 @@ function addSteering(app: Hono, deps: ServerDeps): void {
       await signal(deps, id, signalNames.addMessage, payload);
       // Those who follow the execution see what was said to it; a message that is sent again is the same event.
       const data = { role, content: message, message_id: messageId } as const;
-      await deps.events.publish(number, [{ event_id: messageId, event_type: 'message', data, timestamp }]);
+      // Ids of events are the server's and the worker's: one that a user chose must not stand for theirs.
+      const event = { event_id: `user:${messageId}`, event_type: 'message', data, timestamp } as const;
+      await deps.events.publish(number, [event]);
       return context.json({ success: true, execution_id: id, message_id: messageId }, 202);
     },
   );
