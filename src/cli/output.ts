@@ -62,7 +62,7 @@ export function createOutput(
     questions: stderrStream,
     closed: closed.signal,
     print: (line) => stdout.write(`${line}\n`),
-    printJson: (value) => stdout.write(`${JSON.stringify(value, null, stdout.isTty ? 2 : undefined)}\n`),
+    printJson: (value) => stdout.write(`${jsonText(value, stdout.isTty ? 2 : undefined)}\n`),
     note: (line) => stderr.write(`${line}\n`),
     flush: async () => {
       await Promise.all([stdout.flush(), stderr.flush()]);
@@ -108,6 +108,14 @@ function createSink(stream: OutputStream, hasColour: boolean, gone: AbortControl
   };
 }
 
+/** JSON escapes the control characters below space; some terminals obey those from DEL on as well. */
+export function jsonText(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replaceAll(
+    /[\u007f-\u009f]/g,
+    (character) => String.raw`\u00${character.charCodeAt(0).toString(16)}`,
+  );
+}
+
 /** https://no-color.org and https://force-color.org; a dumb terminal shows none. */
 function showsColour(stream: OutputStream, environment: Environment): boolean {
   if (isSet(environment['NO_COLOR'])) return false;
@@ -122,9 +130,9 @@ function isSet(value: string | undefined): value is string {
 
 const escape = String.fromCharCode(27);
 const bell = String.fromCharCode(7);
-/** Escape sequences (CSI, OSC and those of two characters), then every control character but newline and tab. */
+/** Escape sequences (CSI, OSC within a line and those of two characters), then every control character but newline and tab. */
 const controls = new RegExp(
-  `${escape}(?:\\[[0-?]*[ -/]*[@-~]|\\][^${bell}${escape}]*(?:${bell}|${escape}\\\\)?|[@-Z\\\\^_])|[^\\P{Cc}\\n\\t]`,
+  `${escape}(?:\\[[0-?]*[ -/]*[@-~]|\\][^${bell}${escape}\n]*(?:${bell}|${escape}\\\\)?|[@-Z\\\\^_])|[^\\P{Cc}\\n\\t]`,
   'gu',
 );
 

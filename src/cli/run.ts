@@ -6,7 +6,7 @@ import { errnoOf, exitCodes, KubiyaError, messageOf } from '../errors.ts';
 import { type Command, type Invocation, loadCommand } from './command.ts';
 import { usage } from './flags.ts';
 import { renderHelp } from './help.ts';
-import { createProcessOutput, type Output } from './output.ts';
+import { createProcessOutput, jsonText, type Output } from './output.ts';
 import { failureText } from './render/summary.ts';
 import { root } from './root.ts';
 import { checkWords, continuationHint, firstPositionalIndex } from './strict.ts';
@@ -113,7 +113,7 @@ async function report(error: unknown, output: Output, { isJson, environment }: R
   const isDebug = environment['KUBIYA_DEBUG'] === 'true' || environment['KUBIYA_DEBUG'] === '1';
   if (isJson) {
     await output.note(
-      JSON.stringify({
+      jsonText({
         code: known.code,
         message: known.message,
         hint: known.hint ?? null,
@@ -123,7 +123,7 @@ async function report(error: unknown, output: Output, { isJson, environment }: R
   } else {
     await output.note(failureText(known.message, known.hint, output.stderr));
   }
-  if (isDebug && error instanceof Error) await output.note(stackOf(error));
+  if (isDebug && error instanceof Error) await output.note(output.stderr.foreign(stackOf(error)));
   return known.exitCode;
 }
 

@@ -9,12 +9,12 @@ export function createFinalRenderer(output: Output, format: ResultFormat): Rende
   return {
     event: () => Promise.resolve(),
     pause: () => Promise.resolve(),
-    notice: (message) => output.note(message),
+    notice: (message) => output.note(output.stderr.foreign(message)),
     finish: async (outcome) => {
       if (format === 'json') return await output.printJson(resultObject(outcome));
       if (format === 'yaml') {
         const { stringify } = await import('yaml');
-        return await output.stdout.write(stringify(resultObject(outcome)));
+        return await output.stdout.write(output.stdout.foreign(stringify(resultObject(outcome))));
       }
       if (outcome.response !== '') await output.print(output.stdout.foreign(outcome.response));
       await output.note(endText(outcome, output.stderr));

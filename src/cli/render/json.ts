@@ -1,7 +1,7 @@
 // Prints an execution as one JSON object per line on stdout (protocol.md §3.6).
 import type { FollowedEvent } from '../../controlplane/followed-event.ts';
 import type { StreamLine } from '../../protocol/events.ts';
-import type { Output } from '../output.ts';
+import { jsonText, type Output } from '../output.ts';
 import type { Renderer } from './renderer.ts';
 
 type LineBody = { readonly type: StreamLine['type'] } & Readonly<Record<string, unknown>>;
@@ -10,7 +10,7 @@ export function createJsonRenderer(output: Output, executionId: string): Rendere
   const write = (body: LineBody, timestamp: string): Promise<void> => {
     const { type, ...rest } = body;
     return output.stdout.write(
-      `${JSON.stringify({ type, timestamp, execution_id: executionId, ...rest } satisfies StreamLine)}\n`,
+      `${jsonText({ type, timestamp, execution_id: executionId, ...rest } satisfies StreamLine)}\n`,
     );
   };
   const now = (): string => new Date().toISOString();

@@ -110,7 +110,7 @@ class TextState {
 
   async notice(message: string): Promise<void> {
     await this.#prepareNote();
-    await this.#output.note(message);
+    await this.#output.note(this.#output.stderr.foreign(message));
   }
 
   async endLines(): Promise<void> {

@@ -38,6 +38,16 @@ describe('terminals', () => {
     expect(open({}).stdout.foreign(hostile)).toBe('abc5m\td\ne');
     expect(open({}, false).stdout.foreign(hostile)).toBe(hostile);
     expect(open({}).stdout.foreign('\n[x] list\n[abc')).toBe('\n[x] list\n[abc');
+    // What has no end takes the rest of its line with it, not everything that follows.
+    expect(open({}).stdout.foreign('a\u001B]0;never ended\nb')).toBe('a\nb');
+  });
+  test('nor does it in JSON, which is the same JSON', async () => {
+    const stdout = stream(true);
+    const value = { a: 'x\u009B2J\u001B[2J\u007Fü' };
+    await createOutput(stdout, stream(true), { environment: {}, isStdinTty: true }).printJson(value);
+    const text = String(stdout.read());
+    expect(text).not.toMatch(/[\u0000-\u0009\u000B-\u001F\u007F-\u009F]/);
+    expect(JSON.parse(text)).toEqual(value);
   });
 });
 

@@ -22,6 +22,6 @@ export default defineCommand({
       });
     }
     if (args.json) return await output.printJson(answer);
-    await output.note(answer.message ?? 'the execution is being cancelled');
+    await output.note(output.stderr.foreign(answer.message ?? 'the execution is being cancelled'));
   },
 });
