@@ -41,7 +41,8 @@ async function parseFile(path: string, text: string): Promise<v.InferOutput<type
   const { parse } = await import('yaml');
   let value: unknown;
   try {
-    value = parse(text) ?? {};
+    // Its warnings go to stderr and quote the file as well.
+    value = parse(text, { logLevel: 'error' }) ?? {};
   } catch (error) {
     // Only the first line of the parser's message: the next ones quote the file, which holds tokens.
     throw broken(path, messageOf(error).split('\n')[0] ?? 'it is not YAML', error);

@@ -106,10 +106,10 @@ function readToken(merged: Merged): { readonly token: Secret | undefined; readon
   const key = merged.read('apiKey');
   // A key in the environment is nearer than a file, and a file nearer than a context.
   if (key !== undefined && merged.origin('apiKey').kind === 'environment')
-    return { token: createSecret(key), file: undefined };
+    return { token: secretOf(merged, 'apiKey', key), file: undefined };
   const file = merged.read('apiKeyFile');
   if (file !== undefined) return { token: readSecret(merged, 'apiKeyFile'), file };
-  return { token: key === undefined ? undefined : createSecret(key), file: undefined };
+  return { token: key === undefined ? undefined : secretOf(merged, 'apiKey', key), file: undefined };
 }
 
 function readSecret(merged: Merged, name: 'apiKeyFile' | 'serverTokenFile' | 'temporalApiKeyFile'): Secret | undefined {
@@ -118,7 +118,7 @@ function readSecret(merged: Merged, name: 'apiKeyFile' | 'serverTokenFile' | 'te
   const origin = merged.origin(name);
   try {
     const value = readSecretFile(path);
-    if (value !== '') return createSecret(value);
+    if (value !== '') return secretOf(merged, name, value);
     merged.problems.push({ origin, message: `${describeOrigin(origin)} names ${path}, which is empty` });
   } catch (error) {
     merged.problems.push({
@@ -127,6 +127,16 @@ function readSecret(merged: Merged, name: 'apiKeyFile' | 'serverTokenFile' | 'te
     });
   }
   return undefined;
+}
+
+/** Every secret here is sent in a header, which takes one line of ASCII; the value itself is never shown. */
+function secretOf(merged: Merged, name: OptionName, value: string): Secret {
+  const origin = merged.origin(name);
+  if (!/^[\x20-\x7e]*$/.test(value)) {
+    const message = `${describeOrigin(origin)} gives a key with a line break or a character that no key has`;
+    merged.problems.push({ origin, message });
+  }
+  return createSecret(value);
 }
 
 /** Local when it is asked for or when there is no key; the sentence is what every start says (features §1). */

@@ -69,7 +69,7 @@ export function containerKind(facts: ProcessFacts): 'kubernetes' | 'container' |
   return facts.pid === 1 ? 'container' : 'none';
 }
 
-/** The first line that holds a secret, trimmed; throws the system's error. */
+/** What the file holds, trimmed; throws the system's error. */
 export function readSecretFile(path: string): string {
   return readFileSync(path, 'utf8').trim();
 }

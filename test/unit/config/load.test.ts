@@ -158,6 +158,35 @@ describe('values', () => {
     const error = await problems(load({ KUBIYA_API_KEY_FILE: file }));
     expect(error.message).toContain('which is empty');
   });
+  test.each([
+    ['KUBIYA_API_KEY', 'first-secret\nsecond'],
+    ['KUBIYA_API_KEY', 'schlüssel-secret'],
+    ['KUBIYA_API_KEY_FILE', 'first-secret\r\nsecond\n'],
+  ])('%s that holds %j cannot be sent, and is not shown', async (name, value) => {
+    const file = join(home, 'unsendable');
+    writeFileSync(file, value);
+    const error = await problems(load({ [name]: name.endsWith('FILE') ? file : value }));
+    expect(error).toMatchObject({ kind: 'configuration', code: 'configuration_invalid' });
+    expect(error.message).toStartWith(`${name} gives a key with a line break`);
+    expect(error.message).not.toContain('secret');
+  });
+  test('a file of Windows: a byte order mark and its line ends are no part of the key', async () => {
+    const file = join(home, 'windows');
+    writeFileSync(file, '\uFEFFfile-key\r\n');
+    expect((await load({ KUBIYA_API_KEY_FILE: file })).controlPlane.token?.reveal()).toBe('file-key');
+  });
+  test('a context file with a tag says nothing: the warning would quote the token', async () => {
+    const file = join(home, 'tagged');
+    const users = 'users: [{name: u, user: {token: !vault tagged-secret}}]';
+    writeFileSync(file, `current-context: a\ncontexts: [{name: a, context: {user: u}}]\n${users}\n`);
+    const warnings: string[] = [];
+    const listen = (warning: Error): unknown => warnings.push(warning.message);
+    process.on('warning', listen);
+    expect((await load({ KUBIYA_CONFIG: file })).controlPlane.token?.reveal()).toBe('tagged-secret');
+    await Bun.sleep(10);
+    process.off('warning', listen);
+    expect(warnings).toEqual([]);
+  });
   test('the server: exposed without a token, Temporal options without an address', async () => {
     expect((await problems(load({}, { host: '0.0.0.0' }, 'server'))).message).toContain('KUBIYA_SERVER_TOKEN_FILE');
     expect((await problems(load({}, { 'temporal-tls': true }, 'server'))).message).toBe(
