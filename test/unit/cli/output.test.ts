@@ -46,7 +46,7 @@ describe('terminals', () => {
     const value = { a: 'x\u009B2J\u001B[2J\u007Fü' };
     await createOutput(stdout, stream(true), { environment: {}, isStdinTty: true }).printJson(value);
     const text = String(stdout.read());
-    expect(text).not.toMatch(/[\u0000-\u0009\u000B-\u001F\u007F-\u009F]/);
+    expect(text).not.toMatch(/[^\P{Cc}\n]/u);
     expect(JSON.parse(text)).toEqual(value);
   });
 });
