@@ -17,7 +17,7 @@ export interface Reconciler {
 const roundIntervalMs = 2_000;
 /** A worker reports the end of an execution a moment after its workflow has ended; after this it will not. */
 const reportGraceMs = 3_000;
-/** Open executions looked at in a round, oldest first; the dev server answers a few hundred descriptions a second. */
+/** Open executions looked at in a round, the next ones in the next; the dev server answers a few hundred descriptions a second. */
 const executionsPerRoundMax = 200;
 const callsAtOnceMax = 8;
 /** Kept after their end: a month, and the newest 10,000; with the limits of the event log a few GB at the very most. */
@@ -32,6 +32,7 @@ type FirstSeen = Map<string, number>;
 
 export function createReconciler(deps: ServerDeps): Reconciler {
   const firstSeen: FirstSeen = new Map();
+  let lookedAt = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let round: Promise<void> | undefined;
   let isStopped = false;
@@ -50,14 +51,13 @@ export function createReconciler(deps: ServerDeps): Reconciler {
   };
   const runRound = async (): Promise<void> => {
     try {
-      await reconcile(deps, firstSeen);
+      lookedAt = await reconcile(deps, firstSeen, lookedAt);
       if (isTemporalAway) deps.log.info('Temporal answers again');
       isTemporalAway = false;
     } catch (error) {
-      const isAway = error instanceof TemporalError && error.kind === 'unavailable';
-      if (!isAway) deps.log.error('Looking after open executions failed', { error });
+      if (!isAway(error)) deps.log.error('Looking after open executions failed', { error });
       else if (!isTemporalAway) deps.log.warn(`${messageOf(error)}; executions wait for it`);
-      isTemporalAway = isTemporalAway || isAway;
+      isTemporalAway = isTemporalAway || isAway(error);
     }
   };
   return {
@@ -70,27 +70,37 @@ export function createReconciler(deps: ServerDeps): Reconciler {
   };
 }
 
+function isAway(error: unknown): boolean {
+  return error instanceof TemporalError && error.kind === 'unavailable';
+}
+
 function isAnythingOpen({ store }: ServerDeps): boolean {
   if (store.executions.openCount() > 0) return true;
   return store.queues.list().some((queue) => queue.isEphemeral && queue.autoCleanupAfterSeconds !== null);
 }
 
-async function reconcile(deps: ServerDeps, firstSeen: FirstSeen): Promise<void> {
-  const { store, clock } = deps;
+/** Looks at open executions behind `after`; returns behind which the next round goes on. */
+async function reconcile(deps: ServerDeps, firstSeen: FirstSeen, after: number): Promise<number> {
+  const { store, clock, log } = deps;
   removeAbandonedQueues(deps);
   store.queues.forgetWorkersBefore(clock.now() - workerRetentionMs);
   const before = new Date(clock.now() - retentionMs).toISOString();
   const expired = store.executions.expired({ before, keep: executionsKeptMax, limit: deletedPerRoundMax });
   for (const number of expired) store.executions.delete(number);
 
-  const open = store.executions.open(executionsPerRoundMax);
-  const openIds = new Set(open.map(({ id }) => id));
-  for (const id of firstSeen.keys()) if (!openIds.has(id)) firstSeen.delete(id);
+  const open = store.executions.open(executionsPerRoundMax, after);
+  for (const id of firstSeen.keys()) if (store.executions.find(id)?.isOpen !== true) firstSeen.delete(id);
   for (let index = 0; index < open.length; index += callsAtOnceMax) {
     const group = open.slice(index, index + callsAtOnceMax);
     const results = await Promise.allSettled(group.map((execution) => reconcileOne(deps, execution, firstSeen)));
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
+    for (const result of results) {
+      if (result.status === 'fulfilled') continue;
+      if (isAway(result.reason)) throw result.reason;
+      // One that cannot be read must not keep the others from their end.
+      log.error('Looking after an open execution failed', { error: result.reason });
+    }
   }
+  return open.length < executionsPerRoundMax ? 0 : (open.at(-1)?.number ?? 0);
 }
 
 async function reconcileOne(deps: ServerDeps, execution: ExecutionRecord, firstSeen: FirstSeen): Promise<void> {

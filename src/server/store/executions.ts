@@ -69,7 +69,8 @@ export interface Executions {
   byIdempotencyKey(key: string): ExecutionRecord | null;
   /** Newest first. */
   list(filter: ExecutionFilter): ExecutionRecord[];
-  open(limit: number): ExecutionRecord[];
+  /** Those with a higher number than `after`, oldest first. */
+  open(limit: number, after: number): ExecutionRecord[];
   openCount(): number;
   openOfQueue(queueId: string): ExecutionRecord[];
   change(execution: ExecutionRecord, change: ExecutionChange): ExecutionRecord;
@@ -129,7 +130,9 @@ export function createExecutions(database: Database, clock: { nowMs(): number; n
     `${select} WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR entity_id = ?2) AND (?3 IS NULL OR queue_id = ?3)
      ORDER BY number DESC LIMIT ?4 OFFSET ?5`,
   );
-  const open = database.query<Row, [number]>(`${select} WHERE is_open = 1 ORDER BY number LIMIT ?`);
+  const open = database.query<Row, [number, number]>(
+    `${select} WHERE is_open = 1 AND number > ? ORDER BY number LIMIT ?`,
+  );
   const openCount = database.query<{ count: number }, []>('SELECT count(*) AS count FROM executions WHERE is_open = 1');
   const openOfQueue = database.query<Row, [string]>(`${select} WHERE queue_id = ? AND is_open = 1 ORDER BY number`);
   const change = database.query<Row, Bindings>(
@@ -153,7 +156,7 @@ export function createExecutions(database: Database, clock: { nowMs(): number; n
     byIdempotencyKey: (key) => maybe(byKey.get(key)),
     list: ({ status, entityId, queueId, limit, skip }) =>
       list.all(status ?? null, entityId ?? null, queueId ?? null, limit, skip).map(recordOf),
-    open: (limit) => open.all(limit).map(recordOf),
+    open: (limit, after) => open.all(after, limit).map(recordOf),
     openCount: () => openCount.get()?.count ?? 0,
     openOfQueue: (queueId) => openOfQueue.all(queueId).map(recordOf),
     change: (record, changes) => {
