@@ -17,6 +17,8 @@ const seenMessageIdsMax = 500;
 
 /** More queued messages than a person writes while a tool runs; beyond it the oldest win, so that no flood fills the history. */
 const inboxMessagesMax = 200;
+/** Two of the largest messages that the server takes: with a full transcript still far from Temporal's 2 MB for an input. */
+const inboxCharactersMax = 400_000;
 
 export interface FirstMessage {
   readonly executionId: string;
@@ -120,7 +122,9 @@ export function applyToolResult(state: AgentState, outcome: ToolOutcome): AgentS
 
 /** Queues a person's message; a repeated message id is the same message and changes nothing. */
 export function applyMessage(state: AgentState, message: QueuedMessage): AgentState {
-  if (state.seenMessageIds.includes(message.messageId) || state.inbox.length >= inboxMessagesMax) return state;
+  const queued = state.inbox.reduce((sum, { content }) => sum + content.length, message.content.length);
+  const isFull = state.inbox.length >= inboxMessagesMax || queued > inboxCharactersMax;
+  if (state.seenMessageIds.includes(message.messageId) || isFull) return state;
   return {
     ...state,
     inbox: [...state.inbox, message],
@@ -157,6 +161,8 @@ export function applyFailure(
 }
 
 function applyModelFailure(state: AgentState, kind: ModelFailureKind, message: string): AgentState {
+  // Only a person's cancel stops a model call so; a worker that stops makes Temporal try again.
+  if (kind === 'cancelled') return applyCancel(state);
   const smaller = kind === 'context_overflow' ? compactFurther(state) : undefined;
   return smaller ?? fail(state, message, failureType(kind));
 }

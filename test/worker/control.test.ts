@@ -2,6 +2,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Client } from '@temporalio/client';
+import { createPayloadSignatureCodec } from '../../src/lib/payload-signature.ts';
+import { agentWorkflowId, signalNames } from '../../src/protocol/workflow.ts';
+import { connectTemporal } from '../support/temporal-history.ts';
 import { until } from '../support/until.ts';
 import { readJournals } from '../support/worker-process.ts';
 import { type Lab, queueName, startLab } from './lab.ts';
@@ -27,10 +31,11 @@ const post = (id: string, action: string, body: unknown = {}) =>
 async function begin(
   replies: readonly ScenarioReply[],
   body: Readonly<Record<string, unknown>> = {},
+  agent = 'default',
 ): Promise<{ id: string; scenario: Scenario }> {
   const scenario = models.add(replies);
   const request = { prompt: scenario.tag, worker_queue_id: queueName, model_id: 'openai/x', ...body };
-  const answer = await lab.server.request('POST', '/api/v1/agents/default/execute', request);
+  const answer = await lab.server.request('POST', `/api/v1/agents/${agent}/execute`, request);
   return { id: (answer as { execution_id: string }).execution_id, scenario };
 }
 
@@ -104,7 +109,94 @@ describe('messages', () => {
   });
 });
 
+test('a pause that comes with the last answer is over when it is resumed: the conversation waits for input again', async () => {
+  const { id, scenario } = await begin([{ type: 'text', text: 'a b c d e f', chunks: 10, delayMs: 100 }], {
+    is_conversation: true,
+  });
+  await until(() => scenario.requests.length === 1);
+  await post(id, 'pause');
+  await statusIs(id, 'paused');
+  await post(id, 'resume');
+  await statusIs(id, 'waiting_for_input');
+  await post(id, 'pause');
+  await statusIs(id, 'paused');
+  await post(id, 'mark-done');
+  expect(await lab.server.ended(id, 30_000)).toMatchObject({ status: 'completed', response: 'a b c d e f' });
+});
+
+test('messages without an id that come at once all reach the model', async () => {
+  const [reached, open] = [gate('unnamed-reached'), gate('unnamed-open')];
+  const { id, scenario } = await begin([
+    { type: 'calls', calls: [shell(`touch ${reached}; until [ -e ${open} ]; do sleep 0.05; done`)] },
+    { type: 'text', text: 'Noted.' },
+  ]);
+  await until(() => existsSync(reached));
+  const signingKey = Buffer.from(readFileSync(join(lab.home.kubiyaHome, 'local/signing-key'), 'utf8').trim(), 'base64');
+  const temporal = await connectTemporal(lab.server.temporalAddress);
+  const codec = createPayloadSignatureCodec(signingKey);
+  const client = new Client({ connection: temporal.client.connection, dataConverter: { payloadCodecs: [codec] } });
+  const handle = client.workflow.getHandle(agentWorkflowId(id));
+  const remarks = Array.from({ length: 12 }, (_, index) => `remark ${index}`);
+  await Promise.all(remarks.map((content) => handle.signal(signalNames.addMessage, { role: 'user', content })));
+  writeFileSync(open, '');
+  expect(await lab.server.ended(id, 30_000)).toMatchObject({ status: 'completed' });
+  expect(contentsOf(scenario, 1).slice(-remarks.length).toSorted()).toEqual(
+    remarks.map((text) => `user: ${text}`).toSorted(),
+  );
+  await temporal.close();
+});
+
+test('a long execution continues as new and loses neither a call nor a message', async () => {
+  const lines = gate('long-lines');
+  const turnCount = 24;
+  const fill = "head -c 95000 /dev/zero | tr '\\0' x";
+  const { id, scenario } = await begin([
+    ...Array.from({ length: turnCount }, (_, turn): ScenarioReply => ({
+      type: 'calls',
+      calls: [shell(`echo ${turn} >> ${lines}; ${fill}`)],
+    })),
+    { type: 'text', text: 'All done.' },
+  ]);
+  for (let index = 0; index < 8; index++) {
+    await until(() => scenario.requests.length > index * 3, { limitMs: 30_000 });
+    await post(id, 'message', { message: `remark ${index}`, message_id: `long-${index}` });
+    await post(id, index % 2 === 0 ? 'pause' : 'resume');
+    await post(id, 'resume');
+  }
+  expect(await lab.server.ended(id, 60_000)).toMatchObject({ status: 'completed', response: 'All done.' });
+  expect(readFileSync(lines, 'utf8').trim().split('\n')).toEqual(
+    Array.from({ length: turnCount }, (_, turn) => `${turn}`),
+  );
+  const told = scenario.requests.flatMap((_, index) => contentsOf(scenario, index));
+  for (let index = 0; index < 8; index++) expect(told).toContain(`user: remark ${index}`);
+  const temporal = await connectTemporal(lab.server.temporalAddress);
+  const description = await temporal.client.workflow.getHandle(agentWorkflowId(id)).describe();
+  const firstRun = description.raw.workflowExecutionInfo?.firstRunId;
+  expect(description.runId).not.toBe(String(firstRun));
+  await temporal.close();
+}, 90_000);
+
 describe('cancel', () => {
+  test('of a model call that hangs makes the execution cancelled, not failed', async () => {
+    const { id, scenario } = await begin([{ type: 'text', text: 'Wait for it', chunks: 10, hangAfterBytes: 900 }]);
+    await until(() => scenario.requests.length === 1);
+    await post(id, 'cancel');
+    expect(await lab.server.ended(id, 30_000)).toMatchObject({ status: 'cancelled' });
+  });
+
+  test('of more calls than the worker has slots ends all those that run', async () => {
+    const marker = `5${Math.floor(Math.random() * 1e8)}`;
+    const skill = { name: 'reading', type: 'shell', configuration: { variant: 'read_only' } };
+    const { id: skillId } = (await lab.server.request('POST', '/api/v1/skills', skill)) as { id: string };
+    await lab.server.request('POST', '/api/v1/agents', { name: 'reader', skill_ids: [skillId] });
+    const calls = Array.from({ length: 14 }, () => shell(`sleep ${marker}`));
+    const { id } = await begin([{ type: 'calls', calls }], {}, 'reader');
+    await until(() => processesWith(marker).length >= 8, { what: () => `${processesWith(marker).length} run` });
+    await post(id, 'cancel');
+    expect(await lab.server.ended(id, 30_000)).toMatchObject({ status: 'cancelled' });
+    await until(() => processesWith(marker).length === 0, { limitMs: 5_000 });
+  });
+
   test('reaches the running tool and ends its process group, and a grandchild that left the group', async () => {
     const marker = `4${Math.floor(Math.random() * 1e8)}`;
     const reached = gate('cancel-reached');

@@ -139,18 +139,23 @@ class ExecutionRun {
   }
 
   private async runTools(pending: readonly PendingCall[], calls: Calls): Promise<void> {
-    await Promise.all(
+    // All of them, also after a failure or a cancel: an activity whose workflow has ended is never told to stop.
+    const settled = await Promise.allSettled(
       pending.map(async (call) => {
         const fact = await calls.tool({ executionId: this.state.executionId, turn: this.state.turn, call });
         this.state = applyToolResult(this.state, fact);
       }),
     );
+    for (const one of settled) if (one.status === 'rejected') throw one.reason;
   }
 
   private async wait(step: Extract<Step, { type: 'wait' }>, prepared: PreparedAgent): Promise<void> {
     await this.report(step.reason === 'paused' ? 'paused' : 'waiting_for_input');
-    await workflow.condition(() => nextStep(this.state, prepared.limits, Date.now()).type !== 'wait');
-    if (nextStep(this.state, prepared.limits, Date.now()).type !== 'finish') await this.report('running');
+    const next = (): Step => nextStep(this.state, prepared.limits, Date.now());
+    const isWaiting = (now: Step): boolean => now.type === 'wait' && now.reason === step.reason;
+    await workflow.condition(() => !isWaiting(next()));
+    const { type } = next();
+    if (type !== 'finish' && type !== 'wait') await this.report('running');
   }
 
   /** At a turn's boundary nothing is open and no await stands between this check and the command. */
@@ -170,7 +175,7 @@ class ExecutionRun {
     const parsed = v.safeParse(chatMessageSchema, raw);
     if (isRefused(raw) || !parsed.success || this.isForAnother(parsed.output.execution_id)) return;
     const message = parsed.output;
-    const messageId = message.message_id ?? `${this.state.executionId}_signal_${workflow.workflowInfo().historyLength}`;
+    const messageId = message.message_id ?? workflow.uuid4();
     this.state = applyMessage(this.state, { messageId, content: message.content });
   }
 

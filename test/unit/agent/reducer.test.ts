@@ -118,6 +118,19 @@ describe('facts', () => {
     expect(begin(state).transcript).toHaveLength(2);
   });
 
+  test('a model call that was cancelled cancels the execution', () => {
+    const state = applyModelFact(begin(initialState(first)), failure('cancelled'));
+    expect(next(state)).toMatchObject({ type: 'finish', outcome: { status: 'cancelled' } });
+  });
+
+  test('queued messages are bounded in size, the oldest win', () => {
+    let state = applyModelFact(begin(initialState(first)), answer('', [{ name: 'a' }]));
+    for (let index = 0; index < 12; index++) {
+      state = applyMessage(state, { messageId: `big-${index}`, content: `${index}`.padEnd(150_000) });
+    }
+    expect(state.inbox.map(({ messageId }) => messageId)).toEqual(['big-0', 'big-1']);
+  });
+
   test('a message that comes while a tool runs is told after its result', () => {
     let state = applyModelFact(begin(initialState(first)), answer('', [{ name: 'a' }]));
     state = applyMessage(state, { messageId: 'm2', content: 'hurry' });
