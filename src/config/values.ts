@@ -22,6 +22,8 @@ export function parseValue(option: OptionDeclaration, text: string, cwd: string)
     case 'path':
       return trimmed === '' ? refused('a path') : { ok: true, value: resolve(cwd, trimmed) };
     case 'url':
+      // `config show` and every message about the server print it.
+      if (holdsCredentials(trimmed)) return { ok: false, problem: 'must not hold a user name or a password' };
       return isWebUrl(trimmed)
         ? { ok: true, value: trimmed.replace(/\/+$/, '') }
         : refused('a URL that begins with http:// or https://');
@@ -51,6 +53,11 @@ export function parseValue(option: OptionDeclaration, text: string, cwd: string)
       return option.choices.includes(word) ? { ok: true, value: word } : refused(`one of ${option.choices.join(', ')}`);
     }
   }
+}
+
+function holdsCredentials(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return url !== undefined && url.username + url.password !== '';
 }
 
 function isWebUrl(text: string): boolean {

@@ -153,6 +153,8 @@ describe('values', () => {
     expect(error.message).toStartWith(Object.keys(environment)[0] ?? '');
   });
   test('a wrong secret is not shown', async () => {
+    const withPassword = await problems(load({ CONTROL_PLANE_URL: 'https://me:url-secret@host' }));
+    expect(withPassword.message).toBe('CONTROL_PLANE_URL must not hold a user name or a password');
     const file = join(home, 'empty');
     writeFileSync(file, '\n');
     const error = await problems(load({ KUBIYA_API_KEY_FILE: file }));
