@@ -13,8 +13,8 @@ export interface HeartbeatOptions {
   readonly intervalMs: number;
   /** What is true now. Must not throw. */
   readonly payload: () => Heartbeat | Promise<Heartbeat>;
-  /** The server has forgotten this worker: register again and give the new id, or undefined to keep trying with the old one. */
-  readonly onUnknownWorker: () => Promise<string | undefined>;
+  /** The server has forgotten this worker: register again and give the new id, or undefined to keep trying with the old one. The signal ends it. */
+  readonly onUnknownWorker: (signal: AbortSignal) => Promise<string | undefined>;
   /** After each beat; `error` is absent when it arrived. Must not throw. */
   readonly onBeat?: ((beat: { readonly error?: KubiyaError | undefined }) => void) | undefined;
 }
@@ -22,6 +22,8 @@ export interface HeartbeatOptions {
 export interface HeartbeatLoop {
   /** Whether the first beat arrived; ready is only true after it did. */
   readonly first: Promise<boolean>;
+  /** The id by which the server knows this worker now. */
+  workerId(): string;
   /** Milliseconds since the last beat that arrived; undefined before the first. */
   lastSuccessAgeMs(): number | undefined;
   readonly counters: { readonly sent: number; readonly failed: number };
@@ -49,7 +51,7 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatLoop {
       counters.failed += 1;
       options.onBeat?.({ error });
       if (error.code === 'not_found' || error.code === 'worker_not_found')
-        workerId = (await options.onUnknownWorker()) ?? workerId;
+        workerId = (await options.onUnknownWorker(stopped.signal)) ?? workerId;
       return false;
     }
   };
@@ -62,6 +64,7 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatLoop {
   });
   return {
     first,
+    workerId: () => workerId,
     counters,
     lastSuccessAgeMs: () => (lastSuccessMs === undefined ? undefined : performance.now() - lastSuccessMs),
     stop: async () => {

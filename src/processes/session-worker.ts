@@ -63,6 +63,8 @@ const listedPollMs = 50;
 /** System information goes with the first heartbeat and then every five minutes (protocol.md §1.2). */
 const fullHeartbeatEveryMs = 300_000;
 const publisherStopMs = 5_000;
+/** Calls that are told to stop get 8 s (worker/run.ts). */
+const failedStartDrainMs = 10_000;
 
 /** Makes the native addon available and loads the Temporal worker; begin it before anything else, await it last. */
 export async function loadTemporalWorker(config: Config): Promise<TemporalEngine> {
@@ -84,8 +86,9 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   if (session.temporal.apiKey !== undefined) scope.redactor.register(session.temporal.apiKey);
   if (registration.workflow_signing_key) scope.redactor.register(registration.workflow_signing_key);
   let end: { reason: 'shutdown' | 'error'; message?: string } = { reason: 'shutdown' };
+  let workerId = (): string => session.workerId;
   teardown.add('disconnect', 6_000, () =>
-    client.disconnectWorker(session.workerId, {
+    client.disconnectWorker(workerId(), {
       reason: end.reason,
       exit_code: end.reason === 'error' ? 1 : 0,
       error_message: end.message ?? null,
@@ -129,15 +132,24 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   const worker = await startWorker(session, deps, options.signal);
   log.info('Connected to Temporal', { address: session.temporal.address, namespace: session.temporal.namespace });
   const heartbeat = beat(options, session, worker, counters, systemInfo);
+  workerId = heartbeat.workerId;
   teardown.add('heartbeat', 2_000, () => heartbeat.stop());
   teardown.add('events', publisherStopMs + 1_000, () => publisher.stop(publisherStopMs));
+  // It takes work from here on, and until it is handed over nobody else can stop what runs.
+  let isHandedOver = false;
+  teardown.add('worker', failedStartDrainMs, async () => void (isHandedOver || (await worker.drain(0))));
   void worker.ended.catch((error: unknown) => (end = { reason: 'error', message: messageOf(error) }));
   await listed(options, session, heartbeat);
+  isHandedOver = true;
   return { session, worker, counters };
 }
 
-async function register(options: SessionWorkerOptions, systemInfo: SystemInfoCollector): Promise<WorkerStartResponse> {
-  const { client, queue, scope, place, signal } = options;
+async function register(
+  options: SessionWorkerOptions,
+  systemInfo: SystemInfoCollector,
+  signal: AbortSignal = options.signal,
+): Promise<WorkerStartResponse> {
+  const { client, queue, scope, place } = options;
   for (let attempt = 1; ; attempt++) {
     try {
       return await client.startQueue(
@@ -262,9 +274,9 @@ function beat(
         logs: [...options.logLines()],
       };
     },
-    onUnknownWorker: async () => {
+    onUnknownWorker: async (signal) => {
       scope.log.warn('The control plane no longer knows this worker, registering again', { worker: session.workerId });
-      const again = await register(options, systemInfo).catch(() => undefined);
+      const again = await register(options, systemInfo, signal).catch(() => undefined);
       return again?.worker_id;
     },
     onBeat: ({ error }) => {

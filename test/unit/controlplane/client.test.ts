@@ -261,6 +261,19 @@ describe('heartbeats', () => {
     expect(plane.requests[1]?.body).toEqual({ tasks_processed: 2 });
     expect(loop.counters.failed).toBe(1);
     expect(loop.lastSuccessAgeMs()).toBeGreaterThan(50);
+    expect(loop.workerId()).toBe('new');
+  });
+  test('a registration that is under way when it is stopped ends', async () => {
+    const { client } = await start({ override: () => ({ status: 404, body: { code: 'worker_not_found' } }) });
+    const loop = startHeartbeat({
+      client,
+      workerId: 'old',
+      intervalMs: 10,
+      payload: () => ({}),
+      onUnknownWorker: (signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined))),
+    });
+    await Bun.sleep(50);
+    expect(await Promise.race([loop.stop(), Bun.sleep(2_000).then(() => 'it hangs')])).toBeUndefined();
   });
   test('a server that is away is counted and the loop goes on', async () => {
     const { client } = await start(first('destroy', { status: 500 }, { status: 204 }));
