@@ -146,6 +146,26 @@ test('messages without an id that come at once all reach the model', async () =>
   await temporal.close();
 });
 
+test('a directory that is no path ends the execution with a sentence', async () => {
+  const { id } = await begin([], { execution_environment: { working_dir: '/tmp/\0here' } });
+  expect(await lab.server.ended(id, 10_000)).toMatchObject({
+    status: 'failed',
+    error_message: expect.stringContaining('does not exist'),
+  });
+});
+
+test('an output that an event cuts is never cut inside a character', async () => {
+  const { id } = await begin([
+    { type: 'calls', calls: [shell("printf a; yes '😀' | head -n 6000 | tr -d '\\n'")] },
+    { type: 'text', text: 'Done.' },
+  ]);
+  await lab.server.ended(id, 30_000);
+  const completed = (await lab.server.events(id)).find(({ event_type: type }) => type === 'tool_completed');
+  const output = String(completed?.data['tool_output']);
+  expect(output).toHaveLength(10_000);
+  expect(output.isWellFormed()).toBe(true);
+});
+
 test('a long execution continues as new and loses neither a call nor a message', async () => {
   const lines = gate('long-lines');
   const turnCount = 24;

@@ -101,7 +101,8 @@ function unknownTool(name: string, known: readonly string[]): ToolResult {
 
 function interruptedResult(outputSeen: string): ToolResult {
   const sentence = 'The worker stopped while this call was running, so it is not known whether it took effect';
-  const seen = outputSeen === '' ? 'It had printed nothing that was kept.' : `What it had printed:\n${outputSeen}`;
+  const seen =
+    outputSeen === '' ? 'It had printed nothing that was kept.' : `What it had printed:\n${outputSeen.toWellFormed()}`;
   return { status: 'interrupted', output: `${sentence}. ${seen}`, error: sentence, durationMs: 0 };
 }
 
@@ -150,7 +151,7 @@ function createToolEvents(input: CallToolInput, deps: WorkerDeps) {
         ...identity,
         status: result.status === 'success' ? 'success' : 'failed',
         outcome: result.status,
-        tool_output: result.output.slice(0, eventOutputCharactersMax),
+        tool_output: result.output.slice(0, eventOutputCharactersMax).toWellFormed(),
         duration_ms: result.durationMs,
         ...(result.error === undefined ? {} : { tool_error: result.error }),
         ...(isCut ? { truncated: true } : {}),
@@ -160,7 +161,9 @@ function createToolEvents(input: CallToolInput, deps: WorkerDeps) {
 }
 
 function argumentsForEvent(raw: string): Record<string, unknown> {
-  if (raw.length > eventArgumentCharactersMax) return { arguments: `${raw.slice(0, eventArgumentCharactersMax)}…` };
+  if (raw.length > eventArgumentCharactersMax) {
+    return { arguments: `${raw.slice(0, eventArgumentCharactersMax).toWellFormed()}…` };
+  }
   try {
     const parsed: unknown = raw.trim() === '' ? {} : JSON.parse(raw);
     return typeof parsed === 'object' && parsed !== null ? { ...parsed } : { arguments: raw };

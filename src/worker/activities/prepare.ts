@@ -114,13 +114,21 @@ function announce(
 
 function checkedDirectory(directory: string | undefined): string | undefined {
   if (directory === undefined) return undefined;
-  const isDirectory = isAbsolute(directory) && (statSync(directory, { throwIfNoEntry: false })?.isDirectory() ?? false);
-  if (isDirectory) return directory;
+  if (isAbsolute(directory) && isDirectory(directory)) return directory;
   throw new KubiyaError(`The working directory ${directory} does not exist on the worker's machine`, {
     kind: 'configuration',
     code: 'working_directory_missing',
     hint: 'create it there, or leave --cwd out to work in a directory of the execution',
   });
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    // Missing, behind a directory that we may not enter, or no path at all (a NUL): not there for us.
+    return false;
+  }
 }
 
 function modelOptionsOf(agent: Agent, overrides: Readonly<Record<string, unknown>>): PreparedAgent['modelOptions'] {
