@@ -68,6 +68,8 @@ describe('prompt', () => {
     [['exec', ''], 'the prompt is empty'],
     [['exec', 'a', '--prompt-file', 'b'], 'the prompt is given twice'],
     [['exec', '--prompt-file', '/nowhere/x'], 'the prompt file /nowhere/x cannot be read'],
+    // It has no end, so this test has one only when no more is read than a prompt can be.
+    [['exec', '--prompt-file', '/dev/zero'], 'the prompt is too long'],
     [['exec', 'fix', 'it'], 'unexpected argument "it"'],
     [['exec', 'x', '--local', '--detach'], '--local ends with its execution, so it cannot be detached'],
     [['exec', 'x', '--stream-format', 'json', '-o', 'json'], '--stream-format json prints every event'],

@@ -1,11 +1,13 @@
 // Where the prompt comes from: the argument, stdin, or a file.
-import { readFileSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { resolve } from 'node:path';
-import { text as readStream } from 'node:stream/consumers';
 import { KubiyaError, messageOf } from '../../errors.ts';
 import { promptCharactersMax } from '../../protocol/control-plane.ts';
 import { usage } from '../flags.ts';
 import { continuationHint } from '../strict.ts';
+
+/** A character has at most 4 bytes, and the white space around the prompt does not count: more than this is no prompt. */
+const promptBytesMax = 8 * promptCharactersMax;
 
 export interface PromptSources {
   readonly argument: string | undefined;
@@ -27,15 +29,15 @@ export async function readPrompt({ argument, file, cwd }: PromptSources): Promis
   const prompt =
     file === undefined
       ? argument === '-'
-        ? await readStream(process.stdin)
+        ? await readBounded(process.stdin)
         : (argument ?? '')
-      : readPromptFile(source ?? '');
+      : await readPromptFile(source ?? '');
   const trimmed = prompt.trim();
   if (trimmed === '' || trimmed === '\\')
     throw usage('the prompt is empty', 'prompt_empty', continuationHint(prompt) ?? 'say what the agent is to do');
   if (trimmed.length > promptCharactersMax) {
     throw usage(
-      `the prompt is too long: ${trimmed.length} characters of at most ${promptCharactersMax}`,
+      `the prompt is too long: at most ${promptCharactersMax} characters are taken`,
       'prompt_too_long',
       'put the text into a file and let the agent read it',
     );
@@ -43,9 +45,21 @@ export async function readPrompt({ argument, file, cwd }: PromptSources): Promis
   return trimmed;
 }
 
-function readPromptFile(path: string): string {
+/** Stops behind the limit: what is piped in or named may have no end. */
+async function readBounded(stream: AsyncIterable<Uint8Array>): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of stream) {
+    parts.push(part);
+    bytes += part.length;
+    if (bytes > promptBytesMax) break;
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
+
+async function readPromptFile(path: string): Promise<string> {
   try {
-    return readFileSync(path, 'utf8');
+    return await readBounded(createReadStream(path));
   } catch (error) {
     throw new KubiyaError(`the prompt file ${path} cannot be read: ${messageOf(error)}`, {
       kind: 'usage',
