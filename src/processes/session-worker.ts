@@ -132,7 +132,7 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   const worker = await startWorker(session, deps, options.signal);
   log.info('Connected to Temporal', { address: session.temporal.address, namespace: session.temporal.namespace });
   const heartbeat = beat(options, session, worker, counters, systemInfo);
-  workerId = heartbeat.workerId;
+  workerId = () => heartbeat.workerId();
   teardown.add('heartbeat', 2_000, () => heartbeat.stop());
   teardown.add('events', publisherStopMs + 1_000, () => publisher.stop(publisherStopMs));
   // It takes work from here on, and until it is handed over nobody else can stop what runs.
