@@ -319,13 +319,17 @@ describe('queues and workers', () => {
 
   test('a queue that is not active, or full, takes no worker', async () => {
     await newQueue({ name: 'narrow', max_workers: 1 });
-    const first = await call('POST', '/api/v1/worker-queues/narrow/start');
+    const first = await call('POST', '/api/v1/worker-queues/narrow/start', { journal_id: 'journal-1' });
+    // Before its first heartbeat as well: two that start at once are two. A successor by its journal is not a second one.
+    expect((await call('POST', '/api/v1/worker-queues/narrow/start')).status).toBe(409);
     await call('POST', `/api/v1/workers/${String(first.body['worker_id'])}/heartbeat`, {});
     expect((await call('POST', '/api/v1/worker-queues/narrow/start')).body).toMatchObject({
       code: 'queue_full',
       retryable: true,
     });
-    await call('POST', `/api/v1/workers/${String(first.body['worker_id'])}/disconnect`, {});
+    const second = await call('POST', '/api/v1/worker-queues/narrow/start', { journal_id: 'journal-1' });
+    expect(second.status).toBe(200);
+    await call('POST', `/api/v1/workers/${String(second.body['worker_id'])}/disconnect`, {});
     expect((await call('POST', '/api/v1/worker-queues/narrow/start')).status).toBe(200);
     expect((await call('PATCH', '/api/v1/worker-queues/narrow', { status: 'paused' })).body).toMatchObject({
       status: 'paused',

@@ -21,6 +21,8 @@ import { takeOver } from '../takeover.ts';
 const tag = 'workers';
 /** A worker is alive until it has missed two heartbeats and half of the third. */
 const liveIntervals = 2.5;
+/** From its registration to its first heartbeat a worker connects to Temporal, which takes a second, or ten on a bad line. */
+const firstHeartbeatMsMax = 10_000;
 /** Log lines kept of a worker (protocol.md §1.2 W1). */
 const logLinesMax = 100;
 
@@ -44,8 +46,8 @@ function addRegistration(app: Hono, deps: ServerDeps): void {
     jsonBody(workerStartRequestSchema),
     (context) => {
       const queue = findQueue(deps, context.req.param('id'));
-      refuseRegistration(deps, queue);
       const { control_plane_url: url, ...body } = context.req.valid('json');
+      refuseRegistration(deps, queue, body.journal_id ?? undefined);
       const worker = store.queues.register(queue.id, { ...withoutUndefined(body), status: 'registered' });
       deps.log.info('A worker registered', { worker: worker.id, queue: queue.name });
       void takeOver(deps, worker);
@@ -124,19 +126,29 @@ function connectedWorker({ store }: ServerDeps, id = ''): WorkerRecord {
   return worker;
 }
 
-function refuseRegistration({ store }: ServerDeps, queue: QueueRecord): void {
+function refuseRegistration(deps: ServerDeps, queue: QueueRecord, journalId: string | undefined): void {
   if (queue.status !== 'active') {
     throw new HttpProblem(400, `The worker queue ${queue.name} is ${queue.status}`, {
       code: 'queue_not_active',
       hint: 'set its status to active',
     });
   }
-  if (queue.maxWorkers === null || store.queues.liveWorkers(queue.id).length < queue.maxWorkers) return;
+  if (queue.maxWorkers === null || othersOf(deps, queue, journalId).length < queue.maxWorkers) return;
   throw new HttpProblem(409, `The worker queue ${queue.name} has its ${queue.maxWorkers} workers`, {
     code: 'queue_full',
     hint: 'stop one of them, or raise max_workers of the queue; a worker that vanished counts for 2.5 heartbeats',
     retryable: true,
   });
+}
+
+/** Who counts against the limit: the live, and those on their way; not a dead one whose journal the new one has. */
+function othersOf({ store, clock }: ServerDeps, { id }: QueueRecord, journalId: string | undefined): WorkerRecord[] {
+  const isStarting = (worker: WorkerRecord): boolean =>
+    worker.lastHeartbeatMs === null &&
+    worker.registeredAtMs > clock.now() - firstHeartbeatMsMax &&
+    store.queues.findWorker(worker.id) !== null;
+  const counted = [...store.queues.liveWorkers(id), ...store.queues.knownWorkers(id).filter(isStarting)];
+  return counted.filter(({ body }) => journalId === undefined || body['journal_id'] !== journalId);
 }
 
 function startResponse(deps: ServerDeps, queue: QueueRecord, worker: WorkerRecord, url: string): WorkerStartResponse {
