@@ -21,13 +21,20 @@ export async function takeOver(deps: ServerDeps, successor: WorkerRecord): Promi
     const ids = held.slice(0, executionsMax).map(({ id }) => id);
     const workerIds = dead.map(({ id }) => id);
     const lane = async (): Promise<void> => {
-      for (let id = ids.pop(); id !== undefined; id = ids.pop()) await temporal.release(id, workerIds);
+      for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
+        // One that has just ended must not keep the others waiting.
+        await temporal.release(id, workerIds).catch((error: unknown) => leftToTimeouts(log, successor, error));
+      }
     };
     await Promise.all(Array.from({ length: callsAtOnceMax }, lane));
     log.info('A worker took over from one that vanished', { worker: successor.id, executions: held.length });
   } catch (error) {
-    log.debug('A takeover is left to the timeouts', { worker: successor.id, reason: messageOf(error) });
+    leftToTimeouts(log, successor, error);
   }
+}
+
+function leftToTimeouts(log: ServerDeps['log'], { id }: WorkerRecord, error: unknown): void {
+  log.debug('A takeover is left to the timeouts', { worker: id, reason: messageOf(error) });
 }
 
 function predecessors({ store }: ServerDeps, successor: WorkerRecord): WorkerRecord[] {

@@ -120,6 +120,29 @@ test('a full disk in the moment of a takeover leaves the calls to the timeouts a
   expect(entries.map(({ message }) => message)).toContain('A takeover is left to the timeouts');
 });
 
+test('executions that have just ended do not keep a takeover from the others', async () => {
+  const released: string[] = [];
+  const { ask } = appWith(() => ({
+    temporal: {
+      ...failingTemporal(new TemporalError('not_found', 'The workflow is not open')),
+      start: () => Promise.resolve(),
+      release: (id) => {
+        released.push(id);
+        return Promise.reject(new TemporalError('not_found', 'The workflow is not open'));
+      },
+    },
+  }));
+  const queues = (await ask('GET', '/api/v1/worker-queues')).body as unknown as { id: string }[];
+  const queueId = queues[0]?.id;
+  for (let index = 0; index < 12; index++) {
+    await ask('POST', '/api/v1/agents/default/execute', { prompt: 'x', worker_queue_id: queueId });
+  }
+  const body = { worker_sdk_version: '0', system_info: {}, journal_id: 'one' };
+  for (let index = 0; index < 2; index++) await ask('POST', `/api/v1/worker-queues/${queueId}/start`, body);
+  await Bun.sleep(10);
+  expect(new Set(released).size).toBe(12);
+});
+
 describe('Temporal', () => {
   test('a signal that cannot be delivered is 503, and the execution is as it was', async () => {
     const { ask, store } = appWith(() => ({}));
