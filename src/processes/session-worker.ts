@@ -163,7 +163,10 @@ async function register(
         { attemptsMax: 1, timeoutMs: registrationTimeoutMs, signal },
       );
     } catch (error) {
-      const isPassing = error instanceof KubiyaError && (error.kind === 'network' || error.isRetryable);
+      // Also a bare 500: registering twice does no harm, and nobody is waiting for the answer.
+      const isPassing =
+        error instanceof KubiyaError &&
+        (error.kind === 'network' || error.isRetryable || /^http_5\d\d$/.test(error.code));
       if (!isPassing || attempt >= registrationAttemptsMax || signal.aborted) throw error;
       const delayMs = backoffDelayMs(attempt, registrationBackoff);
       scope.log.warn('Registration failed and is tried again', { attempt, delay_ms: delayMs, reason: error.message });

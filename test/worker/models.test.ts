@@ -192,6 +192,12 @@ describe('an OpenAI-compatible server', () => {
     expect(failureOf(hopeless).error).toContain('window');
   });
 
+  test('an answer that no history can take is said, not tried for ever', async () => {
+    const result = await withOpenAi([{ type: 'text', text: 'x'.repeat(1_200_000) }], ['--no-stream']);
+    expect(result.code).toBe(1);
+    expect(failureOf(result).error).toContain('more than 500000 characters at once');
+  });
+
   test('a stream that hangs ends when it is cancelled', async () => {
     const scenario = openAi.add([{ type: 'text', text: 'Wait for it', chunks: 10, hangAfterBytes: 900 }]);
     const result = await lab.run(['exec', 'agent', 'default', '--model', 'openai/x', '--timeout', '2s', scenario.tag]);

@@ -90,8 +90,15 @@ function judge(failure: ModelFailure, attempt: Attempt, call: CallContext, strea
   return { type: 'failure', failure };
 }
 
+/** Half of what Temporal takes as one payload (2 MB), with the characters that JSON and UTF-8 write longer. */
+const answerCharactersMax = 500_000;
+
 /** `content`: the text without secrets, as everybody else sees it; journal and history keep it. */
 function answerOf(result: ModelResult, toolset: Toolset, content: string): ModelFact {
+  if (JSON.stringify(result.message).length > answerCharactersMax) {
+    const message = `The model answered with more than ${answerCharactersMax} characters at once; ask it for less, or for a file`;
+    return { type: 'failure', failure: { kind: 'bad_response', message } };
+  }
   // A call without a tool fails by itself and touches nothing.
   const effects = result.message.toolCalls.map(
     (call): ToolEffect => toolset.tools.get(call.name)?.effect(call.arguments) ?? 'read_only',
