@@ -62,7 +62,7 @@ const batchCharactersMax = 500_000;
 /** A control plane that does not answer within this time is as good as down for this attempt. */
 const attemptTimeoutMs = 10_000;
 /** A quick tool's start and end, and the next one's start, go in one request; nobody sees so short a delay. */
-const toolGatherMs = 20;
+const toolGatherMs = 50;
 const backoff = { firstMs: 250, mostMs: 10_000 };
 const outboxSuffix = '.outbox';
 /** A server that fails with 500 may do so only at this report, so it is tried for half a minute and then left out. */
