@@ -158,7 +158,7 @@ describe('hostile words', () => {
   test('a prompt beyond the limit says the limit', async () => {
     const result = await run(['exec', '--local', ...offline, '-'], { stdin: 'x'.repeat(5_000_000) });
     expect(result.code).toBe(2);
-    expect(failureOf(result).error).toMatch(/too long: \d+ characters of at most \d+/);
+    expect(failureOf(result).error).toMatch(/too long: at most \d+ characters are taken/);
   });
 
   test('every number of worker start that is wrong is in one message', async () => {
