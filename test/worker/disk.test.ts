@@ -32,6 +32,9 @@ function withTmpfs(directory: string, size: string, isFull: boolean): string[] {
   return ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', `set -e; ${mount}; ${fill}; exec "$@"`, 'sh'];
 }
 
+/** Commands whose outputs fill some blocks each. */
+const largeOutputs = Array.from({ length: 12 }, () => '`seq 1 3000`').join(' ');
+
 /** Takes every block that is freed, as soon as the file is there: reports that were delivered give theirs back. */
 async function keepFull(path: string): Promise<ChildProcess> {
   const program = `
@@ -111,8 +114,7 @@ describe('full after the start', () => {
       const filler = await keepFull(`/proc/${worker.process.pid}/root${journal}/fill`);
       // A report that is delivered gives its block back, and sometimes the journal is faster than the filler: then the disk
       // was not full, the call was written down and may run. With outputs that fill a block each, this cannot go on.
-      const large = Array.from({ length: 12 }, () => '`seq 1 3000`').join(' ');
-      const prompt = `run \`head -c 2M /dev/zero > ${journal}/fill; true\` ${large} \`echo too far > ${mark}\``;
+      const prompt = `run \`head -c 2M /dev/zero > ${journal}/fill; true\` ${largeOutputs} \`echo too far > ${mark}\``;
       const result = await exec(queue, prompt).finally(() => filler.kill('SIGKILL'));
       expect(result.code).toBe(1);
       const { error, hint } = failureOf(result);
@@ -129,13 +131,7 @@ describe('full after the start', () => {
       const workers = join(own.kubiyaHome, 'workers');
       const fill = join(workers, 'fill');
       const result = await runCommand(
-        [
-          'exec',
-          '--local',
-          '--yes',
-          ...offline,
-          `run \`touch ${fill}; sleep 0.5\` \`seq 1 3000\` \`seq 1 3001\` \`true\``,
-        ],
+        ['exec', '--local', '--yes', ...offline, `run \`touch ${fill}; sleep 0.5\` ${largeOutputs} \`true\``],
         {
           home: own,
           prefix: withTmpfs(workers, '4m', false),
