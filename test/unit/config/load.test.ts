@@ -28,7 +28,7 @@ function load(
 ) {
   const facts = {
     environment: { KUBIYA_CONFIG: '/nowhere', ...environment },
-    cwd: '/work',
+    cwd: '/srv',
     hostname: 'host',
     userHome: home,
     pid,
@@ -133,7 +133,7 @@ describe('values', () => {
     expect((await load({ LOG_LEVEL: 'ERROR', KUBIYA_DEBUG: 'true' })).log.level).toBe('debug');
   });
   test('relative paths become absolute', async () => {
-    expect((await load({}, { 'data-dir': 'data' }, 'server')).server.dataDirectory).toBe('/work/data');
+    expect((await load({}, { 'data-dir': 'data' }, 'server')).server.dataDirectory).toBe('/srv/data');
   });
   test.each([
     ['worker', { HEARTBEAT_INTERVAL: '14' }],
@@ -235,9 +235,9 @@ test('every option says what it is, and no variable, flag or short name is decla
 
 describe('paths', () => {
   test('KUBIYA_HOME, HOME, and neither', () => {
-    const sources = { kubiyaHome: undefined, userHome: '/home/u', contextFile: undefined, cwd: '/work' };
+    const sources = { kubiyaHome: undefined, userHome: '/home/u', contextFile: undefined, cwd: '/srv' };
     expect(resolvePaths(sources).localTokenFile).toBe('/home/u/.kubiya/local/token');
-    expect(resolvePaths({ ...sources, kubiyaHome: 'k' }).contextFile).toBe('/work/k/config');
+    expect(resolvePaths({ ...sources, kubiyaHome: 'k' }).contextFile).toBe('/srv/k/config');
     expect(() => resolvePaths({ ...sources, userHome: undefined })).toThrow('HOME is not set');
     expect(() => resolvePaths({ ...sources, userHome: 'relative' })).toThrow('HOME is not an absolute path');
   });
