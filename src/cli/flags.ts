@@ -29,7 +29,7 @@ export interface PositionalDeclaration {
 /** Flags by their long name, and positionals in the order of the command line. */
 export type ArgDeclarations = Readonly<Record<string, FlagDeclaration | PositionalDeclaration>>;
 
-type SingleValue<Flag> = Flag extends { type: 'integer' | 'seconds' | 'duration' }
+type SingleValue<Flag> = Flag extends { type: 'integer' | 'seconds' | 'duration' | 'bytes' | 'cpus' }
   ? number
   : Flag extends { type: 'choice'; choices: readonly (infer Choice)[] }
     ? Choice
@@ -86,12 +86,13 @@ function fromDeclaration(name: string, declaration: FlagDeclaration): KnownFlag 
 }
 
 function fromOption(option: OptionDeclaration & { readonly flag: string }): KnownFlag {
-  const { flag: name, flagAliases = [], environment = [] } = option;
-  const fallback = option.default === undefined || option.default === false ? undefined : String(option.default);
+  const { flag: name, flagAliases = [], environment = [], isOn } = option;
+  const fallback =
+    option.default === undefined || typeof option.default === 'boolean' ? undefined : String(option.default);
   const defaultText = option.defaultText ?? fallback;
   return {
     name,
-    names: [name, ...flagAliases],
+    names: [isOn === true ? `no-${name}` : name, ...flagAliases],
     short: undefined,
     declaration: defaultText === undefined ? option : { ...option, defaultText },
     environment,

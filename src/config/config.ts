@@ -1,4 +1,5 @@
 // The shape of a finished configuration: validated, merged and frozen by load.ts, then handed on and never read again from its sources.
+import type { SupervisedBy } from '../protocol/instance.ts';
 import type { ProviderCredentials } from '../protocol/providers.ts';
 import type { Paths } from './paths.ts';
 import type { Secret } from './secret.ts';
@@ -36,6 +37,33 @@ export interface WorkerConfig {
   readonly concurrentWorkflowsMax: number;
   readonly activityTimeoutMs: number;
   readonly drainTimeoutMs: number;
+  readonly mode: 'foreground' | 'daemon';
+  /** Take one execution, then exit with its result. */
+  readonly isOnce: boolean;
+  readonly idleTimeoutMs: number | undefined;
+  readonly uptimeMsMax: number | undefined;
+  /** Resident memory above which the worker drains. */
+  readonly memoryBytesMax: number | undefined;
+  readonly runtime: 'auto' | 'bun' | 'node';
+}
+
+/** The worker's own HTTP server. */
+export interface WebConfig {
+  readonly isEnabled: boolean;
+  /** 0 takes any. */
+  readonly port: number;
+  /** A given port that is taken is an error; the default moves to the next free one. */
+  readonly isPortExplicit: boolean;
+  readonly host: string;
+  /** Present whenever `host` is not loopback. */
+  readonly token: Secret | undefined;
+}
+
+/** The second listener that only serves metrics and probes. */
+export interface MetricsConfig {
+  readonly isEnabled: boolean;
+  readonly port: number;
+  readonly host: string;
 }
 
 export interface ServerConfig {
@@ -95,6 +123,8 @@ export interface Config {
   /** The model that overrides agent and team configuration. */
   readonly model: string | undefined;
   readonly worker: WorkerConfig;
+  readonly web: WebConfig;
+  readonly metrics: MetricsConfig;
   readonly server: ServerConfig;
   readonly log: LogConfig;
   readonly network: NetworkConfig;
@@ -104,6 +134,8 @@ export interface Config {
   /** Hash the programs in the cache even when they are unchanged since they were last verified. */
   readonly mustVerifyCache: boolean;
   readonly isNonInteractive: boolean;
+  /** Present in a worker that our supervisor has started. */
+  readonly supervisedBy: Secret<SupervisedBy> | undefined;
   /** The whole environment of this process, from which lib/spawn.ts allow-lists what a child gets. */
   readonly childEnvironmentBase: Secret<Readonly<Record<string, string | undefined>>>;
   readonly settings: readonly EffectiveSetting[];

@@ -19,6 +19,7 @@ import {
   readProviders,
   readSecretFile,
   readSources,
+  readSupervisedBy,
   type FlagValues,
   type ProcessFacts,
 } from './sources.ts';
@@ -55,12 +56,19 @@ export async function loadConfig({ scope, flags = {}, facts = processFacts() }: 
   const merged = merge(readSources(flags, environment, context), scope, facts.cwd);
   const token = readToken(merged);
   const settings = effectiveSettings(merged);
+  const supervisedBy = readSupervisedBy(environment);
   const config: Omit<Config, 'settings'> = {
     ...controlPlaneOf(merged, token, context?.name),
     paths,
     environmentName: merged.read('environmentName') ?? 'default',
     model: merged.read('model'),
     worker: workerOf(merged, facts),
+    web: webOf(merged),
+    metrics: {
+      isEnabled: merged.read('areMetricsEnabled') ?? false,
+      port: merged.read('metricsPort') ?? options.metricsPort.default,
+      host: merged.read('metricsHost') ?? options.metricsHost.default,
+    },
     server: serverOf(merged, paths),
     log: logOf(merged),
     network: {
@@ -73,6 +81,7 @@ export async function loadConfig({ scope, flags = {}, facts = processFacts() }: 
     isDebug: merged.read('isDebug') ?? false,
     mustVerifyCache: merged.read('mustVerifyCache') ?? false,
     isNonInteractive: merged.read('isNonInteractive') ?? false,
+    supervisedBy: supervisedBy === undefined ? undefined : createSecret(supervisedBy),
     childEnvironmentBase: createSecret(environment),
   };
   refuseProblems(merged.problems);
@@ -112,7 +121,9 @@ function readToken(merged: Merged): { readonly token: Secret | undefined; readon
   return { token: key === undefined ? undefined : secretOf(merged, 'apiKey', key), file: undefined };
 }
 
-function readSecret(merged: Merged, name: 'apiKeyFile' | 'serverTokenFile' | 'temporalApiKeyFile'): Secret | undefined {
+type SecretFileName = 'apiKeyFile' | 'serverTokenFile' | 'temporalApiKeyFile' | 'webTokenFile';
+
+function readSecret(merged: Merged, name: SecretFileName): Secret | undefined {
   const path = merged.read(name);
   if (path === undefined) return undefined;
   const origin = merged.origin(name);
@@ -181,6 +192,29 @@ function workerOf(merged: Merged, facts: ProcessFacts): Config['worker'] {
     concurrentWorkflowsMax: merged.read('concurrentWorkflows') ?? options.concurrentWorkflows.default,
     activityTimeoutMs: merged.read('activityTimeout') ?? options.activityTimeout.default * 1000,
     drainTimeoutMs: merged.read('drainTimeout') ?? drainDefaultMs,
+    mode: merged.read('mode') ?? options.mode.default,
+    isOnce: merged.read('isOnce') ?? false,
+    idleTimeoutMs: merged.read('idleTimeout'),
+    uptimeMsMax: merged.read('uptimeLimit'),
+    memoryBytesMax: merged.read('memoryLimit'),
+    runtime: merged.read('runtime') ?? options.runtime.default,
+  };
+}
+
+function webOf(merged: Merged): Config['web'] {
+  const host = merged.read('webHost') ?? options.webHost.default;
+  const token = readSecret(merged, 'webTokenFile');
+  if (!isLoopbackHost(host) && token === undefined) {
+    const origin = merged.origin('webHost');
+    const message = `${describeOrigin(origin)} ${host} is not loopback and needs a token: set KUBIYA_WEBUI_TOKEN_FILE`;
+    merged.problems.push({ origin, message });
+  }
+  return {
+    isEnabled: merged.read('isWebEnabled') ?? true,
+    port: merged.read('webPort') ?? options.webPort.default,
+    isPortExplicit: merged.origin('webPort').kind !== 'default',
+    host,
+    token,
   };
 }
 

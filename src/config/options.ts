@@ -1,4 +1,5 @@
 // Every option, declared once: its flag, its environment variables, its key in a context, its default, its limits and its sentence.
+// One file because it is a table: whoever adds an option sees all others, and the README and --help are made of it.
 import type { Origin } from './config.ts';
 
 /** What a command is about; an option is read and checked only by the commands that name it. */
@@ -20,6 +21,10 @@ export type OptionType =
   | { readonly type: 'integer'; readonly min: number; readonly max: number }
   | { readonly type: 'seconds'; readonly min: number; readonly max: number }
   | { readonly type: 'duration'; readonly minMs: number; readonly maxMs: number }
+  /** A Kubernetes quantity (`512Mi`, `2Gi`, `1.5G`, a plain number) in bytes. */
+  | { readonly type: 'bytes'; readonly min: number; readonly max: number }
+  /** A Kubernetes quantity of processors (`1000m`, `0.5`, `2`) in processors. */
+  | { readonly type: 'cpus'; readonly min: number; readonly max: number }
   | { readonly type: 'choice'; readonly choices: readonly string[] };
 
 export type OptionDeclaration = OptionType & {
@@ -35,6 +40,8 @@ export type OptionDeclaration = OptionType & {
   readonly defaultText?: string;
   readonly valueName?: string;
   readonly isSecret?: boolean;
+  /** A switch that is on, and that the command line can only switch off: `--no-<flag>`. */
+  readonly isOn?: true;
   readonly scopes: readonly CommandScope[];
   /** Where the flag exists, when not in all of `scopes`. */
   readonly flagScopes?: readonly CommandScope[];
@@ -116,6 +123,130 @@ export const options = {
     default: 'local',
     scopes: ['worker'],
     description: 'where the worker runs',
+  },
+  mode: {
+    type: 'choice',
+    choices: ['foreground', 'daemon'],
+    flag: 'mode',
+    default: 'foreground',
+    scopes: ['worker'],
+    description: 'in this terminal, or supervised in the background (-d, --daemon)',
+  },
+  isWebEnabled: {
+    type: 'switch',
+    flag: 'webui',
+    isOn: true,
+    default: true,
+    scopes: ['worker'],
+    description: 'serve nothing on the web port',
+  },
+  webPort: {
+    type: 'integer',
+    min: 0,
+    max: 65_535,
+    flag: 'webui-port',
+    environment: ['KUBIYA_WEBUI_PORT'],
+    default: 8088,
+    valueName: 'port',
+    scopes: ['worker'],
+    description: 'web port of the worker; the default moves to the next free one, 0 takes any',
+  },
+  webHost: {
+    type: 'text',
+    flag: 'webui-host',
+    environment: ['KUBIYA_WEBUI_HOST'],
+    default: '127.0.0.1',
+    valueName: 'address',
+    scopes: ['worker'],
+    description: 'address of the web port; one that is not loopback needs KUBIYA_WEBUI_TOKEN_FILE',
+  },
+  webTokenFile: {
+    type: 'path',
+    environment: ['KUBIYA_WEBUI_TOKEN_FILE'],
+    scopes: ['worker'],
+    description: 'file that holds the token which the web port wants',
+  },
+  areMetricsEnabled: {
+    type: 'switch',
+    environment: ['METRICS_ENABLED'],
+    default: false,
+    scopes: ['worker'],
+    description: 'also serve /metrics, /livez and /readyz on METRICS_PORT',
+  },
+  metricsPort: {
+    type: 'integer',
+    min: 0,
+    max: 65_535,
+    environment: ['METRICS_PORT'],
+    default: 9090,
+    scopes: ['worker'],
+    description: 'port of the metrics; 0 takes any',
+  },
+  metricsHost: {
+    type: 'text',
+    environment: ['KUBIYA_METRICS_HOST'],
+    default: '0.0.0.0',
+    scopes: ['worker'],
+    description: 'address on which METRICS_PORT listens',
+  },
+  isOnce: {
+    type: 'switch',
+    flag: 'once',
+    environment: ['SINGLE_EXECUTION'],
+    default: false,
+    scopes: ['worker'],
+    description: 'take one execution, finish it, and exit with its result',
+  },
+  idleTimeout: {
+    type: 'duration',
+    minMs: secondMs,
+    maxMs: 365 * dayMs,
+    flag: 'idle-timeout',
+    defaultText: 'off',
+    valueName: 'duration',
+    scopes: ['worker'],
+    description: 'drain and exit after so long without work',
+  },
+  uptimeLimit: {
+    type: 'duration',
+    minMs: secondMs,
+    maxMs: 365 * dayMs,
+    flag: 'max-uptime',
+    defaultText: 'off',
+    valueName: 'duration',
+    scopes: ['worker'],
+    description: 'drain and exit so long after the start',
+  },
+  memoryLimit: {
+    type: 'bytes',
+    min: 64 * 1024 * 1024,
+    max: 2 ** 50,
+    flag: 'max-memory',
+    environment: ['MEMORY_LIMIT'],
+    defaultText: 'off',
+    valueName: 'size',
+    scopes: ['worker'],
+    description: 'drain above it, then restart (daemon) or exit with 7; for example 2Gi',
+  },
+  cpuLimit: {
+    type: 'cpus',
+    min: 0.01,
+    max: 10_000,
+    environment: ['CPU_LIMIT'],
+    defaultText: 'what the machine and its control group give',
+    valueName: 'count',
+    scopes: ['worker'],
+    description: 'processors to count on when concurrency is chosen; for example 1000m',
+  },
+  runtime: {
+    type: 'choice',
+    choices: ['auto', 'bun', 'node'],
+    flag: 'runtime',
+    environment: ['KUBIYA_RUNTIME'],
+    default: 'auto',
+    scopes: working,
+    flagScopes: ['worker'],
+    description: 'what hosts the native part of Temporal: this binary, or Node 20 or later on the PATH',
   },
   workerHostname: {
     type: 'text',
@@ -339,7 +470,7 @@ export type OptionName = keyof typeof options;
 /** The type of an option's value; durations and seconds are milliseconds from here on. */
 export type OptionValue<Name extends OptionName> = (typeof options)[Name] extends { type: 'switch' }
   ? boolean
-  : (typeof options)[Name] extends { type: 'integer' | 'seconds' | 'duration' }
+  : (typeof options)[Name] extends { type: 'integer' | 'seconds' | 'duration' | 'bytes' | 'cpus' }
     ? number
     : (typeof options)[Name] extends { type: 'choice'; choices: readonly (infer Choice)[] }
       ? Choice

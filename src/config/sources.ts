@@ -1,6 +1,13 @@
 // The only reader of the process environment: raw values tagged with where they came from.
 import { readFileSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
+import * as v from 'valibot';
+import {
+  type SupervisedBy,
+  startDirectoryVariable,
+  supervisedBySchema,
+  supervisedByVariable,
+} from '../protocol/instance.ts';
 import { providerVariableNames, type ProviderCredentials } from '../protocol/providers.ts';
 import type { Context } from './context-file.ts';
 import { optionEntries, type RawConfig, type RawValue } from './options.ts';
@@ -20,7 +27,7 @@ export function processFacts(): ProcessFacts {
   const environment = { ...process.env };
   return {
     environment,
-    cwd: process.cwd(),
+    cwd: given(environment, startDirectoryVariable) ?? process.cwd(),
     hostname: hostname(),
     // The variable, as every Unix tool does; on Windows the profile directory.
     userHome: process.platform === 'win32' ? homedir() : given(environment, 'HOME'),
@@ -61,6 +68,14 @@ export function readProviders(environment: Environment): ProviderCredentials {
       return value === undefined ? [] : [[name, value]];
     }),
   );
+}
+
+/** Set by our own supervisor and by nobody else; anything else in it counts as not set. */
+export function readSupervisedBy(environment: Environment): SupervisedBy | undefined {
+  const text = given(environment, supervisedByVariable);
+  if (text === undefined) return undefined;
+  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), supervisedBySchema), text);
+  return parsed.success ? parsed.output : undefined;
 }
 
 /** True where the kernel or Kubernetes tells that we are in a container. */

@@ -48,11 +48,43 @@ export function parseValue(option: OptionDeclaration, text: string, cwd: string)
       }
       return { ok: true, value };
     }
+    case 'bytes': {
+      const value = parseQuantity(trimmed);
+      if (value === null || value < option.min || value > option.max)
+        return refused(`a size such as 512Mi or 2Gi, at least ${option.min / 1024 / 1024}Mi`);
+      return { ok: true, value: Math.floor(value) };
+    }
+    case 'cpus': {
+      const value = parseQuantity(trimmed);
+      if (value === null || value < option.min || value > option.max)
+        return refused('a number of processors such as 2, 0.5 or 1000m');
+      return { ok: true, value };
+    }
     case 'choice': {
       const word = trimmed.toLowerCase();
       return option.choices.includes(word) ? { ok: true, value: word } : refused(`one of ${option.choices.join(', ')}`);
     }
   }
+}
+
+/** Kubernetes' resource quantities: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/ */
+const quantityUnits: Readonly<Record<string, number>> = {
+  m: 1e-3,
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+};
+
+function parseQuantity(text: string): number | null {
+  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)([A-Za-z]*)$/.exec(text) ?? [];
+  const factor = Object.hasOwn(quantityUnits, unit) ? quantityUnits[unit] : undefined;
+  return digits === undefined || factor === undefined ? null : Number(digits) * factor;
 }
 
 function holdsCredentials(text: string): boolean {

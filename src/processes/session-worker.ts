@@ -3,7 +3,7 @@ import { hostname as systemHostname } from 'node:os';
 import type { Config } from '../config/config.ts';
 import type { ControlPlaneClient } from '../controlplane/client.ts';
 import { startHeartbeat, type HeartbeatLoop } from '../controlplane/heartbeat.ts';
-import { createPublisher, type EventSink } from '../controlplane/publisher.ts';
+import { createPublisher, type EventSink, type Publisher } from '../controlplane/publisher.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { createModelClient, discoverProvider, resolveModel } from '../gateway/providers.ts';
 import { backoffDelayMs } from '../lib/backoff.ts';
@@ -15,13 +15,14 @@ import { createSystemInfoCollector, type SystemInfoCollector } from '../telemetr
 import { version } from '../version.ts';
 import { createCallRegistry } from '../worker/calls.ts';
 import type { Session, TemporalAddress, WorkerCounters, WorkerDeps } from '../worker/deps.ts';
-import { createJournal } from '../worker/journal.ts';
+import { createJournal, type Journal } from '../worker/journal.ts';
 import { prepareNativeAddon } from '../worker/native.ts';
 import type { RunningWorker } from '../worker/run.ts';
 import { createSoleJournalProof, journalIdentity } from '../worker/sole-journal.ts';
 import type { InstanceScope } from './instance-scope.ts';
 import { caCertificateOf, proxyOf } from './network.ts';
 import type { Teardown } from './teardown.ts';
+import type { SessionHealth } from './worker-view.ts';
 
 export interface WorkerPlace {
   /** Absolute paths of existing directories. */
@@ -47,6 +48,8 @@ export interface SessionWorker {
   readonly session: Session;
   readonly worker: RunningWorker;
   readonly counters: Readonly<WorkerCounters>;
+  /** What is true now of its connections and its work. Must not throw. */
+  health(): SessionHealth;
 }
 
 export interface TemporalEngine {
@@ -74,7 +77,7 @@ export async function loadTemporalWorker(config: Config): Promise<TemporalEngine
 
 /** Registers, connects, beats, polls; resolves when all of it is true. Steps to undo it go into `teardown`. */
 export async function startSessionWorker(options: SessionWorkerOptions, teardown: Teardown): Promise<SessionWorker> {
-  const { config, scope, client, place } = options;
+  const { scope, client, place } = options;
   const log = scope.log.child('worker');
   const systemInfo = createSystemInfoCollector({
     version,
@@ -102,32 +105,8 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
     sink: sinkOf(client, registration.supports_event_batches === true),
     log: scope.log.child('events'),
   });
-  const counters: WorkerCounters = { executionsCompleted: 0, executionsFailed: 0, modelCalls: 0, toolCalls: 0 };
-  const calls = createCallRegistry(
-    journal,
-    (error) => log.error('The journal could not be written', { reason: messageOf(error) }),
-    createSoleJournalProof({
-      client,
-      queueId: session.queueId,
-      journalId: journalIdentity(place.journalDirectory),
-      now: () => systemClock.now(),
-    }),
-  );
-  const credentials = credentialsOf(config, registration);
-  const deps: WorkerDeps = {
-    controlPlane: client,
-    models: createModelClient(credentials),
-    defaultModel: (signal) => discoverProvider(credentials, signal),
-    checkModel: (model) => void resolveModel(model, credentials),
-    publisher,
-    journal,
-    calls,
-    spawner: scope.spawner,
-    redactor: scope.redactor,
-    log,
-    clock: systemClock,
-    counters,
-  };
+  const deps = createDeps(options, session, { registration, journal, publisher });
+  const { counters } = deps;
   const { startWorker } = await options.engine;
   const worker = await startWorker(session, deps, options.signal);
   log.info('Connected to Temporal', { address: session.temporal.address, namespace: session.temporal.namespace });
@@ -141,7 +120,58 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   void worker.ended.catch((error: unknown) => (end = { reason: 'error', message: messageOf(error) }));
   await listed(options, session, heartbeat);
   isHandedOver = true;
-  return { session, worker, counters };
+  const since = new Date().toISOString();
+  const health = (): SessionHealth => ({
+    workerId: workerId(),
+    controlPlane: { address: client.url, is_up: true, since, reason: null },
+    temporal: { address: session.temporal.address, is_up: true, since, reason: null },
+    heartbeatAgeMs: heartbeat.lastSuccessAgeMs() ?? null,
+    pollAgeMs: null,
+    slots: worker.slots(),
+    executions: [],
+    notReadyReason: null,
+  });
+  return { session, worker, counters, health };
+}
+
+interface DepsParts {
+  readonly registration: WorkerStartResponse;
+  readonly journal: Journal;
+  readonly publisher: Publisher;
+}
+
+function createDeps(
+  { config, scope, client, place }: SessionWorkerOptions,
+  session: Session,
+  { registration, journal, publisher }: DepsParts,
+): WorkerDeps {
+  const log = scope.log.child('worker');
+  const counters: WorkerCounters = { executionsCompleted: 0, executionsFailed: 0, modelCalls: 0, toolCalls: 0 };
+  const calls = createCallRegistry(
+    journal,
+    (error) => log.error('The journal could not be written', { reason: messageOf(error) }),
+    createSoleJournalProof({
+      client,
+      queueId: session.queueId,
+      journalId: journalIdentity(place.journalDirectory),
+      now: () => systemClock.now(),
+    }),
+  );
+  const credentials = credentialsOf(config, registration);
+  return {
+    controlPlane: client,
+    models: createModelClient(credentials),
+    defaultModel: (signal) => discoverProvider(credentials, signal),
+    checkModel: (model) => void resolveModel(model, credentials),
+    publisher,
+    journal,
+    calls,
+    spawner: scope.spawner,
+    redactor: scope.redactor,
+    log,
+    clock: systemClock,
+    counters,
+  };
 }
 
 async function register(

@@ -1,6 +1,4 @@
 // `kubiya worker start` in the foreground: one worker of one queue, and the local control plane if nobody else runs it.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { prepareHome, workerPaths, type WorkerPaths } from '../config/paths.ts';
 import { createControlPlaneClient, type ControlPlaneClient } from '../controlplane/client.ts';
@@ -8,18 +6,23 @@ import { findConnection } from '../controlplane/local-server.ts';
 import { trustingFetch } from '../controlplane/trust.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
-import { ensureSecureDirectory } from '../lib/secure-directory.ts';
-import { createGroupRecord, markStopped, ownIdentity, writeInstance } from '../supervisor/instance.ts';
-import { acquireLock } from '../supervisor/lock.ts';
+import { createGroupRecord } from '../supervisor/instance.ts';
 import { version } from '../version.ts';
 import { createInstanceScope, type InstanceScope } from './instance-scope.ts';
 import { startPersistentControlPlane, type LocalControlPlane } from './local-control-plane.ts';
 import type { ProcessIo } from './process-io.ts';
 import { resolveQueue } from './queue.ts';
 import { loadTemporalWorker, startSessionWorker, type SessionWorker } from './session-worker.ts';
-import { installSignals, type StopSignals } from './signals.ts';
+import { installSignals } from './signals.ts';
+import { createStopRequests, type StopRequests } from './stop-requests.ts';
+import { createSupervisorLink, failedStart, lastWords, type SupervisorLink } from './supervisor-link.ts';
 import { createTeardown, type Teardown } from './teardown.ts';
+import { startWorkerHttp } from './worker-http.ts';
+import { limitReached } from './worker-limits.ts';
+import { lockPlace, lockQueue } from './worker-locks.ts';
+import { keepRecord } from './worker-record.ts';
 import { prepareWorkerPlace, sweepLeftovers } from './worker-place.ts';
+import { createWorkerView, type WorkerView } from './worker-view.ts';
 
 /** Lines kept for the next heartbeat; the server keeps a hundred. */
 const heartbeatLogLinesMax = 100;
@@ -35,14 +38,15 @@ export async function runWorkerProcess(config: Config, io: ProcessIo): Promise<n
   engine.catch(() => undefined); // awaited when it is needed
   const signals = installSignals();
   const place = workerPaths(config.paths, typedQueue);
-  prepareWorkerPlace(place);
+  const link = createSupervisorLink(config.supervisedBy?.reveal());
+  await orTell(link, () => prepareWorkerPlace(place));
   const logLines: string[] = [];
   let header: LogHeader = { state: 'starting' };
   const scope = await createInstanceScope({
     config,
     component: 'kubiya',
     logFile: place.logFile,
-    stderr: io.isTty && io.hasColour !== false ? 'colour' : 'plain',
+    stderr: stderrForm(config, io),
     groups: createGroupRecord(place.directory),
     logHeader: () => ({ message: headerMessage(header), fields: { version, queue: typedQueue, ...header } }),
     onLogLine: (line) => {
@@ -53,34 +57,37 @@ export async function runWorkerProcess(config: Config, io: ProcessIo): Promise<n
   const teardown = createTeardown(() => scope.log);
   const workerTeardown = createTeardown(() => scope.log);
   teardown.add('guardian', 2_000, () => scope.guardian.stop());
+  const view = createWorkerView({ instanceId: scope.instanceId, queue: typedQueue });
+  const stops = createStopRequests(signals);
   const forced = new AbortController();
   const starting = new AbortController();
-  signals.onSignal((count) => (count >= 3 ? forced : starting).abort());
+  stops.onStep(({ rung }) => (rung === 'leave' ? forced : starting).abort());
   try {
-    sweepLeftovers(config.paths.workersDirectory);
-    const { client, local } = await connect(config, scope, teardown);
-    const queue = await resolveQueue(
-      client,
-      { queue: typedQueue, environmentName: config.environmentName, mayCreate: config.profile.kind === 'local' },
-      starting.signal,
-    );
-    lockQueue(config, scope, queue.id, typedQueue, workerTeardown);
-    const running = await startSessionWorker(
-      { config, scope, client, queue, place, engine, logLines: () => logLines.splice(0), signal: starting.signal },
+    return await live(
+      {
+        config,
+        io,
+        typedQueue,
+        place,
+        scope,
+        engine,
+        view,
+        stops,
+        link,
+        logLines: () => logLines.splice(0),
+        onHeader: (next) => (header = next),
+        starting: starting.signal,
+        forced: forced.signal,
+      },
+      teardown,
       workerTeardown,
     );
-    const { workerId } = running.session;
-    header = { state: 'Connected to Temporal', since: new Date().toISOString(), worker: workerId };
-    record(place, scope, running, { queue: typedQueue, queueId: queue.id, url: client.url }, workerTeardown);
-    scope.log.info('Ready', { queue: queue.name, queue_id: queue.id, worker: workerId, log: place.logFile });
-    if (io.isTty)
-      io.writeLine(`Use it in another terminal: kubiya exec agent default --queue ${queue.name} "<prompt>"`);
-    const code = await serve(config, scope, running, local, signals, forced.signal);
-    await orForced(workerTeardown.run(), forced.signal);
-    if (local !== undefined) await orForced(whileAttached(local, scope, forced.signal), forced.signal);
-    return forced.signal.aborted ? 130 : code;
   } catch (error) {
-    if (starting.signal.aborted) return 130;
+    if (starting.signal.aborted) {
+      await link.tell(lastWords({ code: 130, reason: 'stopped while it started', isRetryable: false }));
+      return 130;
+    }
+    await link.tell(failedStart(error));
     throw error;
   } finally {
     // Forced: the guardian, which is not dismissed, ends what still runs as soon as this process is gone.
@@ -92,6 +99,79 @@ export async function runWorkerProcess(config: Config, io: ProcessIo): Promise<n
     scope.log.info(forced.signal.aborted ? 'Left at once' : 'Stopped');
     scope.log.close();
   }
+}
+
+/** What one worker process is made of. */
+interface Life {
+  readonly config: Config;
+  readonly io: ProcessIo;
+  readonly typedQueue: string;
+  readonly place: WorkerPaths;
+  readonly scope: InstanceScope;
+  readonly engine: ReturnType<typeof loadTemporalWorker>;
+  readonly view: WorkerView;
+  readonly stops: StopRequests;
+  readonly link: SupervisorLink;
+  readonly logLines: () => readonly string[];
+  readonly onHeader: (header: LogHeader) => void;
+  /** Aborted by the first step of a stop: what has not started yet need not. */
+  readonly starting: AbortSignal;
+  /** Aborted by the last step. */
+  readonly forced: AbortSignal;
+}
+
+/** From the lock to the last word. What it starts is undone by the teardowns, that of the worker first. */
+async function live(life: Life, teardown: Teardown, workerTeardown: Teardown): Promise<number> {
+  const { config, io, typedQueue, place, scope, engine, view, stops, link, logLines, onHeader } = life;
+  const { starting, forced } = life;
+  lockPlace(config, scope, typedQueue, teardown);
+  sweepLeftovers(config.paths.workersDirectory);
+  const http = await startWorkerHttp({ web: config.web, view, onStop: (request) => stops.request(request) });
+  teardown.add('HTTP server', 2_000, () => http.stop());
+  const record = keepRecord({ config, place, scope, http, queue: typedQueue }, teardown);
+  await link.tell({ type: 'started', pid: process.pid, instance_id: scope.instanceId, control: http.control });
+  const { client, local } = await connect(config, scope, teardown);
+  const queue = await resolveQueue(
+    client,
+    { queue: typedQueue, environmentName: config.environmentName, mayCreate: config.profile.kind === 'local' },
+    starting,
+  );
+  view.setQueueId(queue.id);
+  lockQueue(config, scope, queue.id, typedQueue, workerTeardown);
+  const running = await startSessionWorker(
+    { config, scope, client, queue, place, engine, logLines, signal: starting },
+    workerTeardown,
+  );
+  const { workerId } = running.session;
+  onHeader({ state: 'Connected to Temporal', since: new Date().toISOString(), worker: workerId });
+  view.attach(() => running.health());
+  view.setState('running');
+  record.update({ queue_id: queue.id, worker_id: workerId, control_plane_url: client.url });
+  scope.log.info('Ready', { queue: queue.name, queue_id: queue.id, worker: workerId, log: place.logFile });
+  await link.tell({ type: 'ready', pid: process.pid, queue_id: queue.id, worker_id: workerId });
+  if (io.isTty) io.writeLine(`Use it in another terminal: kubiya exec agent default --queue ${queue.name} "<prompt>"`);
+  const end = await serve({ config, scope, running, local, stops, view, link, forced });
+  record.reason = end.reason;
+  await orForced(workerTeardown.run(), forced);
+  if (local !== undefined) await orForced(whileAttached(local, scope, forced), forced);
+  const code = forced.aborted ? 130 : end.exitCode;
+  await link.tell(lastWords({ code, reason: end.reason, isRetryable: code === 1 }));
+  return code;
+}
+
+async function orTell(link: SupervisorLink, step: () => void): Promise<void> {
+  try {
+    step();
+  } catch (error) {
+    await link.tell(failedStart(error));
+    throw error;
+  }
+}
+
+/** A supervised worker's stderr is a file for what cannot be logged. */
+function stderrForm(config: Config, io: ProcessIo): 'none' | 'plain' | 'colour' {
+  if (config.supervisedBy !== undefined) return 'none';
+  return io.isTty && io.hasColour !== false ? 'colour' : 'plain';
 }
 
 /** Waits for `work` unless the third signal comes first. */
@@ -161,97 +241,66 @@ async function connect(config: Config, scope: InstanceScope, teardown: Teardown)
 const ownerStartMsMax = 30_000;
 const ownerPollMs = 200;
 
-function lockQueue(
-  config: Config,
-  scope: InstanceScope,
-  queueId: string,
-  typedQueue: string,
-  teardown: Teardown,
-): void {
-  const directory = join(config.paths.home, 'locks');
-  ensureSecureDirectory(directory);
-  const result = acquireLock(join(directory, `${queueId}.lock`), { instanceId: scope.instanceId });
-  if (result.kind === 'held') {
-    const owner = result.holder === undefined ? 'another process' : `the process ${result.holder.pid}`;
-    throw new KubiyaError(`${owner} already runs a worker of the queue ${typedQueue} on this machine`, {
-      kind: 'usage',
-      code: 'queue_locked',
-      hint: 'stop it first (kill -TERM drains it), or start this worker on another queue',
-    });
-  }
-  teardown.add('lock of the queue', 1_000, () => result.lock.release());
+interface Serving {
+  readonly config: Config;
+  readonly scope: InstanceScope;
+  readonly running: SessionWorker;
+  readonly local: LocalControlPlane | undefined;
+  readonly stops: StopRequests;
+  readonly view: WorkerView;
+  readonly link: SupervisorLink;
+  readonly forced: AbortSignal;
 }
 
-function record(
-  place: WorkerPaths,
-  scope: InstanceScope,
-  running: SessionWorker,
-  names: { readonly queue: string; readonly queueId: string; readonly url: string },
-  teardown: Teardown,
-): void {
-  const instance = {
-    ...ownIdentity(),
-    instance_id: scope.instanceId,
-    version,
-    mode: 'foreground' as const,
-    queue: names.queue,
-    queue_id: names.queueId,
-    worker_id: running.session.workerId,
-    directory: place.directory,
-    log_file: place.logFile,
-    control_plane_url: names.url,
-    web_url: null,
-    ports: {},
-    started_at: new Date().toISOString(),
-    stopped_at: null,
-    stop_reason: null,
-  };
-  writeInstance(place.directory, instance);
-  teardown.add('record of the worker', 1_000, () => {
-    if (existsSync(place.directory)) markStopped(place.directory, instance, 'stopped');
-  });
+interface WorkerEnd {
+  readonly reason: string;
+  readonly exitCode: number;
 }
 
-/** Until a signal or a fault: then down the ladder. Returns the exit code. */
-async function serve(
-  config: Config,
-  scope: InstanceScope,
-  running: SessionWorker,
-  local: LocalControlPlane | undefined,
-  signals: StopSignals,
-  forced: AbortSignal,
-): Promise<number> {
+/** Until it is told to stop, a limit is reached, or a fault: then down the ladder. */
+async function serve({ config, scope, running, local, stops, view, link, forced }: Serving): Promise<WorkerEnd> {
   const { log } = scope;
   const { worker } = running;
-  const limitMs = config.worker.drainTimeoutMs;
-  const stopAsked = new Promise<'signal'>((resolve) => {
-    signals.onSignal((count, name) => {
-      if (count === 1) {
-        log.info(`${name}: no new work is taken, running calls get ${limitMs / 1000} s; a second signal cancels them`);
-        resolve('signal');
-      } else if (count === 2) {
-        log.warn(`${name} again: running calls are cancelled; a third signal leaves at once`);
+  const over = new AbortController();
+  let limitMs = config.worker.drainTimeoutMs;
+  const stopAsked = new Promise<WorkerEnd>((resolve) => {
+    stops.onStep(({ rung, reason, isSignal, drain_timeout_ms }) => {
+      if (rung === 'drain') {
+        limitMs = drain_timeout_ms ?? limitMs;
+        const next = isSignal ? '; a second signal cancels them' : '';
+        log.info(`${reason}: no new work is taken, running calls get ${limitMs / 1000} s${next}`);
+        resolve({ reason: isSignal ? `stopped by ${reason}` : reason, exitCode: 0 });
+      } else if (rung === 'cancel') {
+        log.warn(`${reason}${isSignal ? ' again' : ''}: running calls are cancelled; a third signal leaves at once`);
         worker.cancel();
       }
     });
   });
+  const fault = (reason: string): WorkerEnd => ({ reason, exitCode: 1 });
   const ended = worker.ended.then(
-    () => 'ended' as const,
+    () => fault('the worker ended by itself'),
     (error: unknown) => {
       log.error('The worker ended by a fault', { reason: messageOf(error) });
-      return 'fault' as const;
+      return fault(`the worker ended by a fault: ${messageOf(error)}`);
     },
   );
   const lost = local?.failed.then((reason) => {
     log.error('Temporal could not be kept alive', { reason });
-    return 'fault' as const;
+    return fault(`Temporal could not be kept alive: ${reason}`);
   });
-  const cause = await Promise.race([stopAsked, ended, ...(lost === undefined ? [] : [lost])]);
-  const draining = worker.drain(cause === 'signal' ? limitMs : 0).then(({ finished, stopped }) => {
+  const limited = limitReached(config.worker, running, over.signal).then((limit) => {
+    log.info(`${limit.reason}: no new work is taken, running calls get ${limitMs / 1000} s`);
+    return limit;
+  });
+  const end = await Promise.race([stopAsked, ended, limited, ...(lost === undefined ? [] : [lost])]);
+  over.abort();
+  view.setState('draining');
+  void link.tell({ type: 'draining', pid: process.pid, reason: end.reason });
+  const draining = worker.drain(end.exitCode === 1 ? 0 : limitMs).then(({ finished, stopped }) => {
     log.info('Drained', { calls_finished: finished, calls_stopped: stopped });
   });
   await orForced(draining, forced);
-  return cause === 'fault' ? 1 : 0;
+  return end;
 }
 
 /** The owner of the local control plane stays until nobody else needs it. */
