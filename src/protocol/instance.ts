@@ -31,6 +31,8 @@ export const instanceRecordSchema = v.object({
   /** As the user typed it, and as the control plane knows it (empty until it is resolved). */
   queue: text,
   queue_id: text,
+  /** As people call it; absent until it is resolved. */
+  queue_name: v.optional(text),
   worker_id: v.nullable(text),
   directory: text,
   log_file: text,
@@ -77,6 +79,7 @@ export const supervisorRecordSchema = v.object({
   queue: text,
   /** Empty until a worker has said it. */
   queue_id: text,
+  queue_name: v.optional(text),
   directory: text,
   log_file: text,
   control: controlSchema,
@@ -113,7 +116,7 @@ export const startDirectoryVariable = 'KUBIYA_INTERNAL_START_DIRECTORY';
 export const workerMessageSchema = v.variant('type', [
   /** Sent as soon as the worker's control port answers. */
   v.object({ type: v.literal('started'), pid, instance_id: text, control: controlSchema }),
-  v.object({ type: v.literal('ready'), pid, queue_id: text, worker_id: text }),
+  v.object({ type: v.literal('ready'), pid, queue_id: text, queue_name: v.optional(text), worker_id: text }),
   v.object({ type: v.literal('draining'), pid, reason: text }),
   /** Its last words. `is_retryable` false: a restart would end the same way. */
   v.object({

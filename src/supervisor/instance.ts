@@ -48,13 +48,16 @@ export function markStopped(directory: string, record: InstanceRecord, reason: s
 }
 
 /** True while the process that wrote the record runs. Of a record from another container it is not known: false. */
-export function isAlive(record: InstanceRecord): boolean {
+export function isAlive(record: RecordedProcess): boolean {
   return ownerState(record) === 'alive';
 }
 
+/** What a record tells about its process; a supervisor's record has it as well. */
+type RecordedProcess = Pick<InstanceRecord, 'pid' | 'start_time' | 'pid_namespace' | 'stopped_at'>;
+
 type OwnerState = 'alive' | 'gone' | 'elsewhere'; // a container shares the directory: its pids mean nothing here, its processes are not ours to kill
 
-function ownerState(record: InstanceRecord): OwnerState {
+function ownerState(record: RecordedProcess): OwnerState {
   if (record.stopped_at !== null) return 'gone';
   if (record.pid_namespace !== pidNamespace()) return 'elsewhere';
   return isSameProcess(record.pid, record.start_time) ? 'alive' : 'gone';
@@ -83,7 +86,8 @@ export function sweepDeadInstances(workersDirectory: string): readonly InstanceR
   return swept;
 }
 
-function subdirectories(path: string): readonly string[] {
+/** None when the directory is not there. */
+export function subdirectories(path: string): readonly string[] {
   try {
     return readdirSync(path, { withFileTypes: true })
       .filter((entry) => entry.isDirectory())

@@ -1,0 +1,26 @@
+// The supervisor's record on disk, beside that of its worker: how other programs find it.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { writeFileAtomic } from '../lib/atomic-file.ts';
+import { type SupervisorRecord, supervisorRecordSchema } from '../protocol/instance.ts';
+
+export const supervisorFileName = 'supervisor.json';
+
+/** Null when there is none, or none that we understand. */
+export function readSupervisor(directory: string): SupervisorRecord | null {
+  let content: unknown;
+  try {
+    content = JSON.parse(readFileSync(join(directory, supervisorFileName), 'utf8'));
+  } catch {
+    // No file, not readable, or torn by whoever else writes there: no record either way.
+    return null;
+  }
+  const parsed = v.safeParse(supervisorRecordSchema, content);
+  return parsed.success ? parsed.output : null;
+}
+
+/** Throws the system's error. */
+export function writeSupervisor(directory: string, record: SupervisorRecord): void {
+  writeFileAtomic(join(directory, supervisorFileName), `${JSON.stringify(record, null, 2)}\n`);
+}
