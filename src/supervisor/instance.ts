@@ -55,9 +55,9 @@ export function isAlive(record: RecordedProcess): boolean {
 /** What a record tells about its process; a supervisor's record has it as well. */
 type RecordedProcess = Pick<InstanceRecord, 'pid' | 'start_time' | 'pid_namespace' | 'stopped_at'>;
 
-type OwnerState = 'alive' | 'gone' | 'elsewhere'; // a container shares the directory: its pids mean nothing here, its processes are not ours to kill
+export type OwnerState = 'alive' | 'gone' | 'elsewhere'; // a container shares the directory: its pids mean nothing here, its processes are not ours to kill
 
-function ownerState(record: RecordedProcess): OwnerState {
+export function ownerState(record: RecordedProcess): OwnerState {
   if (record.stopped_at !== null) return 'gone';
   if (record.pid_namespace !== pidNamespace()) return 'elsewhere';
   return isSameProcess(record.pid, record.start_time) ? 'alive' : 'gone';
