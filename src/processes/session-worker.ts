@@ -3,7 +3,7 @@ import { hostname as systemHostname } from 'node:os';
 import type { Config } from '../config/config.ts';
 import type { ControlPlaneClient } from '../controlplane/client.ts';
 import { startHeartbeat, type HeartbeatLoop } from '../controlplane/heartbeat.ts';
-import { createPublisher, type EventSink, type Publisher } from '../controlplane/publisher.ts';
+import type { EventSink } from '../controlplane/publisher.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { createModelClient, discoverProvider, resolveModel } from '../gateway/providers.ts';
 import { backoffDelayMs } from '../lib/backoff.ts';
@@ -13,15 +13,14 @@ import type { WireEvent } from '../protocol/events.ts';
 import type { ProviderCredentials } from '../protocol/providers.ts';
 import { createSystemInfoCollector, type SystemInfoCollector } from '../telemetry/system-info.ts';
 import { version } from '../version.ts';
-import { createCallRegistry } from '../worker/calls.ts';
-import type { Session, TemporalAddress, WorkerCounters, WorkerDeps } from '../worker/deps.ts';
-import { createJournal, type Journal } from '../worker/journal.ts';
+import type { Session, TemporalAddress, WorkerCounters } from '../worker/deps.ts';
 import { prepareNativeAddon } from '../worker/native.ts';
 import type { RunningWorker } from '../worker/run.ts';
-import { createSoleJournalProof, journalIdentity } from '../worker/sole-journal.ts';
+import { journalIdentity } from '../worker/sole-journal.ts';
 import type { InstanceScope } from './instance-scope.ts';
 import { caCertificateOf, proxyOf } from './network.ts';
 import type { Teardown } from './teardown.ts';
+import { startHostedWorker, type HostedWorker, type WorkerHost } from './worker-deps.ts';
 import type { SessionHealth } from './worker-view.ts';
 
 export interface WorkerPlace {
@@ -53,7 +52,7 @@ export interface SessionWorker {
 }
 
 export interface TemporalEngine {
-  readonly startWorker: (session: Session, deps: WorkerDeps, signal: AbortSignal) => Promise<RunningWorker>;
+  readonly startWorker: (session: Session, host: WorkerHost, signal: AbortSignal) => Promise<HostedWorker>;
 }
 
 /** Registration is tried again for as long as a server may be restarting; a worker that cannot register is of no use. */
@@ -72,7 +71,8 @@ const failedStartDrainMs = 10_000;
 /** Makes the native addon available and loads the Temporal worker; begin it before anything else, await it last. */
 export async function loadTemporalWorker(config: Config): Promise<TemporalEngine> {
   await prepareNativeAddon(config.paths.cacheDirectory, { mustVerify: config.mustVerifyCache });
-  return import('../worker/run.ts');
+  const { startWorker: start } = await import('../worker/run.ts');
+  return { startWorker: (session, host, signal) => startHostedWorker({ start, session, host }, signal) };
 }
 
 /** Registers, connects, beats, polls; resolves when all of it is true. Steps to undo it go into `teardown`. */
@@ -98,22 +98,14 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
     }),
   );
 
-  const journal = await createJournal(place.journalDirectory, Date.now());
-  teardown.add('journal', 2_000, () => journal.close());
-  const publisher = createPublisher({
-    directory: place.journalDirectory,
-    sink: sinkOf(client, registration.supports_event_batches === true),
-    log: scope.log.child('events'),
-  });
-  const deps = createDeps(options, session, { registration, journal, publisher });
-  const { counters } = deps;
   const { startWorker } = await options.engine;
-  const worker = await startWorker(session, deps, options.signal);
+  const worker = await startWorker(session, hostOf(options, registration), options.signal);
+  const { counters } = worker;
   log.info('Connected to Temporal', { address: session.temporal.address, namespace: session.temporal.namespace });
   const heartbeat = beat(options, session, worker, counters, systemInfo);
   workerId = () => heartbeat.workerId();
   teardown.add('heartbeat', 2_000, () => heartbeat.stop());
-  teardown.add('events', publisherStopMs + 1_000, () => publisher.stop(publisherStopMs));
+  teardown.add('events and journal', publisherStopMs + 3_000, () => worker.close(publisherStopMs));
   // It takes work from here on, and until it is handed over nobody else can stop what runs.
   let isHandedOver = false;
   teardown.add('worker', failedStartDrainMs, async () => void (isHandedOver || (await worker.drain(0))));
@@ -134,43 +126,19 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   return { session, worker, counters, health };
 }
 
-interface DepsParts {
-  readonly registration: WorkerStartResponse;
-  readonly journal: Journal;
-  readonly publisher: Publisher;
-}
-
-function createDeps(
-  { config, scope, client, place }: SessionWorkerOptions,
-  session: Session,
-  { registration, journal, publisher }: DepsParts,
-): WorkerDeps {
-  const log = scope.log.child('worker');
-  const counters: WorkerCounters = { executionsCompleted: 0, executionsFailed: 0, modelCalls: 0, toolCalls: 0 };
-  const calls = createCallRegistry(
-    journal,
-    (error) => log.error('The journal could not be written', { reason: messageOf(error) }),
-    createSoleJournalProof({
-      client,
-      queueId: session.queueId,
-      journalId: journalIdentity(place.journalDirectory),
-      now: () => systemClock.now(),
-    }),
-  );
+/** What this process does for the Temporal side, wherever that runs. */
+function hostOf({ config, scope, client, place }: SessionWorkerOptions, registration: WorkerStartResponse): WorkerHost {
   const credentials = credentialsOf(config, registration);
   return {
     controlPlane: client,
+    sink: sinkOf(client, registration.supports_event_batches === true),
     models: createModelClient(credentials),
     defaultModel: (signal) => discoverProvider(credentials, signal),
     checkModel: (model) => void resolveModel(model, credentials),
-    publisher,
-    journal,
-    calls,
     spawner: scope.spawner,
     redactor: scope.redactor,
-    log,
-    clock: systemClock,
-    counters,
+    log: scope.log.child('worker'),
+    journalDirectory: place.journalDirectory,
   };
 }
 

@@ -1,0 +1,90 @@
+// What a Temporal worker is built of, in whichever process it runs: the journal, the publisher and the calls beside it, the host's side behind it.
+import { createPublisher, type EventSink, type Publisher } from '../controlplane/publisher.ts';
+import type { ControlPlaneClient } from '../controlplane/client.ts';
+import { messageOf } from '../errors.ts';
+import { systemClock } from '../lib/clock.ts';
+import type { Spawner } from '../lib/spawn.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Redactor } from '../telemetry/redact.ts';
+import { createCallRegistry } from '../worker/calls.ts';
+import type { Session, WorkerCounters, WorkerDeps } from '../worker/deps.ts';
+import { createJournal, type Journal } from '../worker/journal.ts';
+import type { RunningWorker } from '../worker/run.ts';
+import { createSoleJournalProof, journalIdentity } from '../worker/sole-journal.ts';
+
+/** What the process that registered a worker does for it: models, the control plane and the log stay there (design.md §5). */
+export interface WorkerHost extends Pick<WorkerDeps, 'models' | 'defaultModel' | 'checkModel'> {
+  readonly controlPlane: WorkerDeps['controlPlane'] & Pick<ControlPlaneClient, 'listKnownQueueWorkers'>;
+  readonly sink: EventSink;
+  readonly spawner: Spawner;
+  readonly redactor: Redactor;
+  /** Of the component `worker`. */
+  readonly log: Log;
+  /** Absolute path of an existing directory that no other live worker writes into. */
+  readonly journalDirectory: string;
+}
+
+export interface HostedWorker extends RunningWorker {
+  readonly counters: Readonly<WorkerCounters>;
+  /** After the drain: delivers for at most `publishLimitMs` what is undelivered, then closes the journal. */
+  close(publishLimitMs: number): Promise<void>;
+}
+
+export type StartWorker = (session: Session, deps: WorkerDeps, signal: AbortSignal) => Promise<RunningWorker>;
+
+/** The whole Temporal side of a session. Throws what `start` throws, with nothing left open. */
+export async function startHostedWorker(
+  { start, session, host }: { readonly start: StartWorker; readonly session: Session; readonly host: WorkerHost },
+  signal: AbortSignal,
+): Promise<HostedWorker> {
+  const journal = await createJournal(host.journalDirectory, Date.now());
+  const publisher = createPublisher({
+    directory: host.journalDirectory,
+    sink: host.sink,
+    log: host.log.child('events'),
+  });
+  const close = async (publishLimitMs: number): Promise<void> => {
+    await publisher.stop(publishLimitMs);
+    await journal.close();
+  };
+  const deps = createWorkerDeps(host, session, { journal, publisher });
+  try {
+    return { ...(await start(session, deps, signal)), counters: deps.counters, close };
+  } catch (error) {
+    await close(0);
+    throw error;
+  }
+}
+
+function createWorkerDeps(
+  host: WorkerHost,
+  session: Session,
+  { journal, publisher }: { readonly journal: Journal; readonly publisher: Publisher },
+): WorkerDeps {
+  const { controlPlane, models, defaultModel, checkModel, spawner, redactor, log } = host;
+  const counters: WorkerCounters = { executionsCompleted: 0, executionsFailed: 0, modelCalls: 0, toolCalls: 0 };
+  const calls = createCallRegistry(
+    journal,
+    (error) => log.error('The journal could not be written', { reason: messageOf(error) }),
+    createSoleJournalProof({
+      client: controlPlane,
+      queueId: session.queueId,
+      journalId: journalIdentity(host.journalDirectory),
+      now: () => systemClock.now(),
+    }),
+  );
+  return {
+    controlPlane,
+    models,
+    defaultModel,
+    checkModel,
+    publisher,
+    journal,
+    calls,
+    spawner,
+    redactor,
+    log,
+    clock: systemClock,
+    counters,
+  };
+}
