@@ -45,6 +45,15 @@ export interface WorkerConfig {
   /** Resident memory above which the worker drains. */
   readonly memoryBytesMax: number | undefined;
   readonly runtime: 'auto' | 'bun' | 'node';
+  /** Start although another product's worker polls the queue. */
+  readonly mayMixQueue: boolean;
+  readonly retention: RetentionConfig;
+}
+
+/** What of ended executions is kept, and for how long. */
+export interface RetentionConfig {
+  readonly ageMsMax: number;
+  readonly workspacesBytesMax: number;
 }
 
 /** The worker's own HTTP server. */

@@ -198,6 +198,11 @@ function workerOf(merged: Merged, facts: ProcessFacts): Config['worker'] {
     uptimeMsMax: merged.read('uptimeLimit'),
     memoryBytesMax: merged.read('memoryLimit'),
     runtime: merged.read('runtime') ?? options.runtime.default,
+    mayMixQueue: merged.read('mayMixQueue') ?? false,
+    retention: {
+      ageMsMax: (merged.read('retentionDays') ?? options.retentionDays.default) * 86_400_000,
+      workspacesBytesMax: merged.read('workspacesBytesMax') ?? options.workspacesBytesMax.default,
+    },
   };
 }
 

@@ -8,6 +8,8 @@ export type CommandScope =
   | 'exec'
   | 'worker'
   | 'server'
+  /** What works on the data of the embedded control plane: its backup, its restore. */
+  | 'data'
   /** Every option: `config show`. */
   | 'show'
   /** None: only where our files are. */
@@ -238,6 +240,34 @@ export const options = {
     scopes: ['worker'],
     description: 'processors to count on when concurrency is chosen; for example 1000m',
   },
+  retentionDays: {
+    type: 'integer',
+    min: 1,
+    max: 3650,
+    environment: ['KUBIYA_RETENTION_DAYS'],
+    default: 30,
+    valueName: 'days',
+    scopes: ['worker'],
+    description: 'days that workspaces, reports and plans of executions that have ended are kept',
+  },
+  workspacesBytesMax: {
+    type: 'bytes',
+    min: 1024 * 1024,
+    max: 2 ** 50,
+    environment: ['KUBIYA_WORKSPACES_BYTES_MAX'],
+    // A few checkouts with their dependencies fit many times, and a small cloud disk still has room beside it.
+    default: 20 * 1024 ** 3,
+    valueName: 'size',
+    scopes: ['worker'],
+    description: 'bytes of all workspaces of a queue above which the oldest of ended executions go; for example 50Gi',
+  },
+  mayMixQueue: {
+    type: 'switch',
+    environment: ['KUBIYA_ALLOW_MIXED_QUEUE'],
+    default: false,
+    scopes: ['worker'],
+    description: 'start although a worker of another product takes work from the same queue',
+  },
   runtime: {
     type: 'choice',
     choices: ['auto', 'bun', 'node'],
@@ -375,7 +405,7 @@ export const options = {
     flag: 'data-dir',
     defaultText: '~/.kubiya/local',
     valueName: 'directory',
-    scopes: ['server'],
+    scopes: ['server', 'data'],
     description: 'directory of the databases',
   },
   serverTokenFile: {

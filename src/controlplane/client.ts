@@ -35,6 +35,7 @@ export function createControlPlaneClient(options: ControlPlaneClientOptions) {
     ...modelMethods(verbs),
     ...executionMethods(verbs),
     ...eventMethods(verbs),
+    ...serverMethods(verbs),
   };
 }
 
@@ -187,6 +188,11 @@ function executionMethods({ get, repeat, command }: Verbs) {
     pauseExecution: control('pause'),
     resumeExecution: control('resume'),
     cancelExecution: control('cancel'),
+    terminateExecution: (id: string, body: api.Terminate, call?: CallOptions) =>
+      repeat('POST', `${executionPath(id)}/terminate`, body, api.controlResponseSchema, call),
+    /** Ours only; another control plane answers 404. */
+    inspectExecution: (id: string, call?: CallOptions) =>
+      get(`${executionPath(id)}/inspect`, api.inspectionSchema, undefined, call),
     getSession: (id: string, call?: CallOptions) =>
       get(`${executionPath(id)}/session`, api.sessionSchema, undefined, call),
     /** The whole transcript each time. 201 also when `success` is false: read it. */
@@ -205,6 +211,16 @@ function eventMethods({ command, repeat, transport }: Verbs) {
     /** Ours only (`supports_event_batches`); events are deduplicated by id. */
     publishEvents: (id: string, events: readonly WireEvent[], call?: CallOptions) =>
       repeat('POST', `${executionPath(id)}/events/batch`, { events }, api.publishBatchResponseSchema, call),
+  };
+}
+
+/** Of our own server alone. */
+function serverMethods({ get, transport }: Verbs) {
+  return {
+    getServerStatus: (call?: CallOptions) => get('/api/v1/server', api.serverStatusSchema, undefined, call),
+    /** A consistent copy of the control plane's database, as bytes. */
+    openSnapshot: (signal?: AbortSignal) =>
+      transport.open('/api/v1/server/snapshot', { accept: 'application/octet-stream' }, signal),
   };
 }
 

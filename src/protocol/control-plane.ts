@@ -553,6 +553,9 @@ export const executionSchema = v.object({
   model_id: optionalText,
   parent_execution_id: optionalText,
   is_conversation: optionalFlag,
+  /** Ours: open, and no worker can go on with it until a person acts; `status_reason` says why. */
+  is_stuck: optionalFlag,
+  status_reason: optionalText,
 });
 export type Execution = v.InferOutput<typeof executionSchema>;
 
@@ -591,6 +594,86 @@ export const controlResponseSchema = v.object({
   status: optionalText,
 });
 export type ControlResponse = v.InferOutput<typeof controlResponseSchema>;
+
+export const terminateReasonCharactersMax = 500;
+/** POST …/terminate: ends it at once, without asking its workflow. */
+export const terminateSchema = v.object({
+  reason: v.nullish(v.pipe(text, v.maxLength(terminateReasonCharactersMax))),
+});
+export type Terminate = v.InferInput<typeof terminateSchema>;
+
+// --- inspection (ours): what an execution is doing, and why it is not
+
+const failureSchema = v.object({ message: text, type: optionalText });
+export const pendingActivitySchema = v.object({
+  activity_id: text,
+  /** `callModel` or `callTool`. */
+  type: text,
+  /** `scheduled` waits for a worker or for its next attempt, `started` is with a worker. */
+  state: v.picklist(['scheduled', 'started', 'cancel_requested', 'paused']),
+  attempt: count,
+  attempts_max: v.nullable(count),
+  /** Of our call; null when its input could not be read. */
+  call_id: v.nullable(text),
+  tool_name: v.nullable(text),
+  turn: v.nullable(count),
+  /** When the attempt that waits may start; null when one runs. */
+  next_attempt_at: v.nullable(text),
+  last_started_at: v.nullable(text),
+  last_heartbeat_at: v.nullable(text),
+  /** What its last heartbeat said. */
+  heartbeat: v.nullable(v.unknown()),
+  last_worker: v.nullable(text),
+  last_failure: v.nullable(failureSchema),
+});
+export type PendingActivity = v.InferOutput<typeof pendingActivitySchema>;
+
+export const inspectionSchema = v.object({
+  execution_id: text,
+  status: text,
+  is_stuck: v.boolean(),
+  status_reason: v.nullable(text),
+  /** One sentence: what it waits for. */
+  waits_for: text,
+  workflow_id: text,
+  run_id: v.nullable(text),
+  /** As Temporal has it; `unknown` while Temporal does not answer. */
+  workflow_state: v.picklist(['not_started', 'open', 'closed', 'missing', 'unknown']),
+  event_count: v.nullable(count),
+  history_bytes: v.nullable(count),
+  turn: v.nullable(count),
+  workflow_task: v.nullable(
+    v.object({
+      state: v.picklist(['scheduled', 'started']),
+      attempt: count,
+      scheduled_at: v.nullable(text),
+      started_at: v.nullable(text),
+      /** Of the last one that failed or timed out; null when none has since the last success. */
+      failure: v.nullable(v.object({ cause: text, message: text, at: v.nullable(text) })),
+    }),
+  ),
+  activities: v.array(pendingActivitySchema),
+  queue_id: text,
+  queue_name: v.nullable(text),
+  /** Live workers of the queue, as the control plane sees them. */
+  workers: v.array(v.object({ id: text, hostname: v.nullable(text), last_heartbeat: v.nullable(text) })),
+  /** Who has polled the queue lately, as Temporal sees it. */
+  pollers: v.array(
+    v.object({ identity: text, kind: v.picklist(['workflow', 'activity']), last_seen_at: v.nullable(text) }),
+  ),
+});
+export type Inspection = v.InferOutput<typeof inspectionSchema>;
+
+/** GET /api/v1/server (ours): how the embedded control plane stands. */
+export const serverStatusSchema = v.object({
+  version: text,
+  open_executions: count,
+  stuck_executions: count,
+  live_workers: count,
+  open_streams: count,
+  databases: v.array(v.object({ name: text, bytes: count })),
+});
+export type ServerStatus = v.InferOutput<typeof serverStatusSchema>;
 
 // --- session
 
