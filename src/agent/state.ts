@@ -39,6 +39,8 @@ export interface PreparedAgent {
   readonly workingDirectory?: string;
   readonly limits: AgentLimits;
   readonly timing: CallTiming;
+  /** W3C trace context of whoever asked for the execution. */
+  readonly traceparent?: string;
 }
 
 export interface QueuedMessage {

@@ -12,8 +12,9 @@ import type { WorkerStartResponse } from '../protocol/control-plane.ts';
 import type { WireEvent } from '../protocol/events.ts';
 import type { ProviderCredentials } from '../protocol/providers.ts';
 import { createSystemInfoCollector, type SystemInfoCollector } from '../telemetry/system-info.ts';
+import { createMeter, type Meter, type WorkerCounters } from '../telemetry/meter.ts';
 import { version } from '../version.ts';
-import type { Session, TemporalAddress, WorkerCounters } from '../worker/deps.ts';
+import type { Session, TemporalAddress } from '../worker/deps.ts';
 import { prepareNativeAddon } from '../worker/native.ts';
 import type { RunningWorker } from '../worker/run.ts';
 import { journalIdentity } from '../worker/sole-journal.ts';
@@ -40,7 +41,15 @@ export interface SessionWorkerOptions {
   /** From `loadTemporalWorker`: started early, because loading takes a while. */
   readonly engine: Promise<TemporalEngine>;
   readonly logLines: () => readonly string[];
+  /** Who else counts and traces; absent: only the heartbeats count. */
+  readonly telemetry?: SessionTelemetry | undefined;
   readonly signal: AbortSignal;
+}
+
+export interface SessionTelemetry {
+  readonly meters: readonly Meter[];
+  /** Where Temporal's SDK shall serve its own metrics, on 127.0.0.1. */
+  readonly temporalMetricsPort?: number | undefined;
 }
 
 export interface SessionWorker {
@@ -99,8 +108,9 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   );
 
   const { startWorker } = await options.engine;
-  const worker = await startWorker(session, hostOf(options, registration), options.signal);
-  const { counters } = worker;
+  const meter = createMeter(options.telemetry?.meters);
+  const { counters } = meter;
+  const worker = await startWorker(session, hostOf(options, registration, meter), options.signal);
   log.info('Connected to Temporal', { address: session.temporal.address, namespace: session.temporal.namespace });
   const heartbeat = beat(options, session, worker, counters, systemInfo);
   workerId = () => heartbeat.workerId();
@@ -127,7 +137,11 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
 }
 
 /** What this process does for the Temporal side, wherever that runs. */
-function hostOf({ config, scope, client, place }: SessionWorkerOptions, registration: WorkerStartResponse): WorkerHost {
+function hostOf(
+  { config, scope, client, place }: SessionWorkerOptions,
+  registration: WorkerStartResponse,
+  meter: Meter,
+): WorkerHost {
   const credentials = credentialsOf(config, registration);
   return {
     controlPlane: client,
@@ -138,6 +152,7 @@ function hostOf({ config, scope, client, place }: SessionWorkerOptions, registra
     spawner: scope.spawner,
     redactor: scope.redactor,
     log: scope.log.child('worker'),
+    meter,
     journalDirectory: place.journalDirectory,
   };
 }
@@ -179,6 +194,7 @@ function sessionOf(options: SessionWorkerOptions, registration: WorkerStartRespo
   const signingKey = registration.workflow_signing_key || undefined;
   const isLocal = registration.is_local === true;
   const caCertificate = caCertificateOf(config);
+  const port = options.telemetry?.temporalMetricsPort;
   const proxy = isLocal ? undefined : proxyOf(config, registration.temporal_host);
   const temporal: TemporalAddress = {
     address: registration.temporal_host,
@@ -203,6 +219,7 @@ function sessionOf(options: SessionWorkerOptions, registration: WorkerStartRespo
     ...(config.model === undefined ? {} : { modelOverride: config.model }),
     directories: { workspaces: place.workspaceDirectory, python: place.directory, cache: config.paths.cacheDirectory },
     toolEnvironment: scope.environment,
+    ...(port === undefined ? {} : { temporalMetricsPort: port }),
   };
 }
 
@@ -243,7 +260,7 @@ function beat(
   options: SessionWorkerOptions,
   session: Session,
   worker: RunningWorker,
-  counters: WorkerCounters,
+  counters: Readonly<WorkerCounters>,
   systemInfo: SystemInfoCollector,
 ): HeartbeatLoop {
   const { client, scope, config } = options;

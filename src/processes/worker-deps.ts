@@ -1,13 +1,14 @@
 // What a Temporal worker is built of, in whichever process it runs: the journal, the publisher and the calls beside it, the host's side behind it.
-import { createPublisher, type EventSink, type Publisher } from '../controlplane/publisher.ts';
+import { createPublisher, type EventSink, type Publisher, type PublisherCounters } from '../controlplane/publisher.ts';
 import type { ControlPlaneClient } from '../controlplane/client.ts';
 import { messageOf } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Spawner } from '../lib/spawn.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Meter } from '../telemetry/meter.ts';
 import type { Redactor } from '../telemetry/redact.ts';
 import { createCallRegistry } from '../worker/calls.ts';
-import type { Session, WorkerCounters, WorkerDeps } from '../worker/deps.ts';
+import type { Session, WorkerDeps } from '../worker/deps.ts';
 import { createJournal, type Journal } from '../worker/journal.ts';
 import type { RunningWorker } from '../worker/run.ts';
 import { createSoleJournalProof, journalIdentity } from '../worker/sole-journal.ts';
@@ -20,14 +21,22 @@ export interface WorkerHost extends Pick<WorkerDeps, 'models' | 'defaultModel' |
   readonly redactor: Redactor;
   /** Of the component `worker`. */
   readonly log: Log;
+  readonly meter: Meter;
   /** Absolute path of an existing directory that no other live worker writes into. */
   readonly journalDirectory: string;
 }
 
 export interface HostedWorker extends RunningWorker {
-  readonly counters: Readonly<WorkerCounters>;
+  /** What only this side knows; the rest is told to the host's meter. Must not throw. */
+  stats(): HostedStats;
   /** After the drain: delivers for at most `publishLimitMs` what is undelivered, then closes the journal. */
   close(publishLimitMs: number): Promise<void>;
+}
+
+/** Plain data: it may come from another process, and then be a second old. */
+export interface HostedStats {
+  readonly events: Readonly<PublisherCounters>;
+  readonly modelCallsRepaid: number;
 }
 
 export type StartWorker = (session: Session, deps: WorkerDeps, signal: AbortSignal) => Promise<RunningWorker>;
@@ -49,7 +58,8 @@ export async function startHostedWorker(
   };
   const deps = createWorkerDeps(host, session, { journal, publisher });
   try {
-    return { ...(await start(session, deps, signal)), counters: deps.counters, close };
+    const stats = (): HostedStats => ({ events: publisher.counters, modelCallsRepaid: deps.calls.repaidCount });
+    return { ...(await start(session, deps, signal)), stats, close };
   } catch (error) {
     await close(0);
     throw error;
@@ -61,8 +71,7 @@ function createWorkerDeps(
   session: Session,
   { journal, publisher }: { readonly journal: Journal; readonly publisher: Publisher },
 ): WorkerDeps {
-  const { controlPlane, models, defaultModel, checkModel, spawner, redactor, log } = host;
-  const counters: WorkerCounters = { executionsCompleted: 0, executionsFailed: 0, modelCalls: 0, toolCalls: 0 };
+  const { controlPlane, models, defaultModel, checkModel, spawner, redactor, log, meter } = host;
   const calls = createCallRegistry(
     journal,
     (error) => log.error('The journal could not be written', { reason: messageOf(error) }),
@@ -85,6 +94,6 @@ function createWorkerDeps(
     redactor,
     log,
     clock: systemClock,
-    counters,
+    meter,
   };
 }

@@ -78,6 +78,8 @@ export interface ModelResult {
   /** Wall time from the request to the end of the answer and to the first delta, in milliseconds. */
   readonly durationMs: number;
   readonly firstDeltaMs?: number | undefined;
+  /** What the provider says that the call cost, in US dollars; few say it. */
+  readonly costUsd?: number | undefined;
   /**
    * Only from `kubiya/offline`, with its final answer: `failed` means that the execution must end as failed although the
    * call itself went well. Language models give no verdict.
@@ -125,8 +127,14 @@ export function isRetryableFailure(kind: ModelFailureKind): boolean {
 }
 
 export type ModelOutcome =
-  | { readonly ok: true; readonly result: ModelResult }
-  | { readonly ok: false; readonly failure: ModelFailure };
+  | { readonly ok: true; readonly result: ModelResult; readonly traffic?: ModelTraffic | undefined }
+  | { readonly ok: false; readonly failure: ModelFailure; readonly traffic?: ModelTraffic | undefined };
+
+/** Bytes of the HTTP bodies, unpacked, without headers. */
+export interface ModelTraffic {
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+}
 
 /** The seam between the agent and every model. `complete` makes one attempt and never throws for a provider's failure. */
 export interface ModelClient {

@@ -5,8 +5,10 @@ import type { Clock } from '../lib/clock.ts';
 import type { Spawner } from '../lib/spawn.ts';
 import type { ModelClient } from '../protocol/model.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Meter } from '../telemetry/meter.ts';
 import type { Redactor } from '../telemetry/redact.ts';
 import type { CallRegistry } from './calls.ts';
+import type { ExecutionTracker } from './executions.ts';
 import type { Journal } from './journal.ts';
 
 export interface TemporalAddress {
@@ -47,6 +49,8 @@ export interface Session {
   };
   /** The allow-listed environment that tools start from. */
   readonly toolEnvironment: Readonly<Record<string, string>>;
+  /** Port on 127.0.0.1 where Temporal's SDK serves its own metrics; absent: it gathers none. */
+  readonly temporalMetricsPort?: number;
 }
 
 export interface WorkerDeps {
@@ -59,17 +63,11 @@ export interface WorkerDeps {
   readonly publisher: Publisher;
   readonly journal: Journal;
   readonly calls: CallRegistry;
+  readonly executions: ExecutionTracker;
   readonly spawner: Spawner;
   readonly redactor: Redactor;
   readonly log: Log;
   readonly clock: Clock;
-  readonly counters: WorkerCounters;
-}
-
-/** Numbers since the start, for heartbeats, status and metrics. */
-export interface WorkerCounters {
-  executionsCompleted: number;
-  executionsFailed: number;
-  modelCalls: number;
-  toolCalls: number;
+  /** Told of everything that is over. */
+  readonly meter: Meter;
 }

@@ -1,8 +1,15 @@
 // The activity that makes one model call: streams its answer as events and leaves retries to Temporal.
 import type { ModelFact } from '../../agent/state.ts';
 import { backoffDelayMs } from '../../lib/backoff.ts';
-import { isRetryableFailure, type ModelFailure, type ModelResult } from '../../protocol/model.ts';
+import {
+  isRetryableFailure,
+  noUsage,
+  type ModelFailure,
+  type ModelOutcome,
+  type ModelResult,
+} from '../../protocol/model.ts';
 import type { ToolEffect } from '../../protocol/tool.ts';
+import type { WorkFact } from '../../telemetry/meter.ts';
 import type { Toolset } from '../../tools/toolset.ts';
 import type { CallContext } from '../calls.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
@@ -58,7 +65,7 @@ async function ask(
   const stream = createMessageStream(input.executionId, input.callId, attempt.number, deps);
   // Whatever an earlier attempt had streamed is void.
   if (attempt.number > 1) stream.retry(attempt.number - 1, 'the model call is made again', 0);
-  deps.counters.modelCalls++;
+  const startedAtMs = deps.clock.now();
   const outcome = await deps.models.complete(
     {
       model: prepared.model,
@@ -70,11 +77,39 @@ async function ask(
     (delta) => stream.push(delta),
     call.signal,
   );
+  deps.meter.record(modelFact(input, attempt, outcome, { startedAtMs, durationMs: deps.clock.now() - startedAtMs }));
   if (outcome.ok) {
     stream.complete(outcome.result.message.content);
     return answerOf(outcome.result, toolset, deps.redactor.redact(outcome.result.message.content));
   }
   return judge(outcome.failure, attempt, call, stream);
+}
+
+function modelFact(
+  { executionId, callId, prepared }: CallModelInput,
+  attempt: Attempt,
+  outcome: ModelOutcome,
+  times: { readonly startedAtMs: number; readonly durationMs: number },
+): WorkFact {
+  const result = outcome.ok ? outcome.result : undefined;
+  return {
+    type: 'model_called',
+    executionId,
+    callId,
+    agentName: prepared.agentName,
+    traceparent: prepared.traceparent,
+    attempt: attempt.number,
+    model: prepared.model,
+    outcome: outcome.ok ? 'success' : outcome.failure.kind,
+    usage: result?.usage ?? noUsage,
+    toolCalls: result?.message.toolCalls.length ?? 0,
+    finishReason: result?.finishReason,
+    answeredBy: result?.model,
+    firstDeltaMs: result?.firstDeltaMs,
+    costUsd: result?.costUsd,
+    ...outcome.traffic,
+    ...times,
+  };
 }
 
 /** A failure that may pass is thrown for Temporal to try again; one that cannot, or did not, is the agent's to handle. */

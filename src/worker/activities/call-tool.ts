@@ -64,8 +64,11 @@ async function runTool(
   const tool = context.toolset.tools.get(input.call.name);
   const events = createToolEvents(input, deps);
   events.started();
-  deps.counters.toolCalls++;
-  if (tool === undefined) return unknownTool(input.call.name, [...context.toolset.tools.keys()]);
+  if (tool === undefined) {
+    const result = unknownTool(input.call.name, [...context.toolset.tools.keys()]);
+    record(input, result, false, deps);
+    return result;
+  }
   const result = await tool.run(input.call.arguments, {
     callId: input.call.callId,
     executionId: input.executionId,
@@ -80,10 +83,31 @@ async function runTool(
     limits: { outputBytesMax: prepared.limits.toolOutputBytesMax, timeoutMs: prepared.limits.toolTimeMsMax },
     python: { directory: session.directories.python },
   });
+  record(input, result, true, deps);
   if (result.status === 'interrupted' && input.call.effect !== 'side_effecting') {
     throw passing('The worker stopped during a call that may simply run again', 1);
   }
   return redacted(result, deps);
+}
+
+function record(
+  { executionId, prepared, call }: CallToolInput,
+  result: ToolResult,
+  isKnown: boolean,
+  deps: WorkerDeps,
+) {
+  deps.meter.record({
+    type: 'tool_called',
+    executionId,
+    callId: call.callId,
+    agentName: prepared.agentName,
+    traceparent: prepared.traceparent,
+    startedAtMs: deps.clock.now() - result.durationMs,
+    durationMs: result.durationMs,
+    tool: call.name,
+    isKnown,
+    outcome: result.status,
+  });
 }
 
 function redacted(result: ToolResult, deps: WorkerDeps): ToolResult {

@@ -15,6 +15,8 @@ import type { AgentActivities } from './types.ts';
 
 /** Finding a running Ollama and reading three small resources; the local activity itself may take 30 s. */
 const prepareLimitMs = 20_000;
+/** Of version 00 of the W3C's trace context; telemetry/tracing.ts judges what it says. */
+const traceparentCharactersMax = 55;
 
 export function createPrepare(
   session: Session,
@@ -34,6 +36,7 @@ export function createPrepare(
         ...defaultLimits,
         toolTimeMsMax: session.activityTimeoutMs,
       });
+      const traceparent = textOf(input.user_metadata?.['traceparent'])?.slice(0, traceparentCharactersMax);
       const enabledSkills = skills.filter((skill) => skill.enabled ?? true);
       const toolset = createToolset(enabledSkills);
       const prepared: PreparedAgent = {
@@ -60,6 +63,7 @@ export function createPrepare(
         limits:
           typeof environment.timeout === 'number' ? { ...limits, wallTimeMsMax: environment.timeout * 1000 } : limits,
         timing: callTiming(session.isLocal, limits.toolTimeMsMax),
+        ...(traceparent === undefined ? {} : { traceparent }),
       };
       announce(deps, input.execution_id, input.prompt, prepared, toolset.problems);
       return prepared;

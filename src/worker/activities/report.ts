@@ -40,13 +40,27 @@ async function end(input: ReportInput, deps: WorkerDeps, contexts: ExecutionCont
   contexts.forget(input.executionId);
   await deps.journal.release(input.executionId);
   const fields = { execution: input.executionId, turns: input.turn, duration_ms: deps.clock.now() - input.startedAtMs };
+  recordEnd(input, fields.duration_ms, deps);
   if (input.outcome?.status === 'failed') {
-    deps.counters.executionsFailed++;
     deps.log.warn('Task failed', { ...fields, reason: deps.redactor.redact(input.outcome.error) });
   } else {
-    deps.counters.executionsCompleted++;
     deps.log.info(input.outcome?.status === 'cancelled' ? 'Task cancelled' : 'Task completed', fields);
   }
+}
+
+function recordEnd({ outcome, agent, ...input }: ReportInput, durationMs: number, deps: WorkerDeps): void {
+  deps.meter.record({
+    type: 'execution_ended',
+    executionId: input.executionId,
+    agentName: agent?.agentName ?? input.agentId,
+    traceparent: agent?.traceparent,
+    startedAtMs: input.startedAtMs,
+    durationMs,
+    outcome: outcome?.status ?? 'completed',
+    errorType: outcome?.status === 'failed' ? outcome.errorType : undefined,
+    turns: input.turn,
+    usage: input.usage,
+  });
 }
 
 function updateOf(input: ReportInput, timestamp: string, deps: WorkerDeps) {

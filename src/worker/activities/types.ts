@@ -31,6 +31,8 @@ export interface ReportInput {
   readonly reportId: string;
   readonly status: 'waiting_for_input' | 'running' | 'paused' | Outcome['status'];
   readonly agentId: string;
+  /** Absent when the execution ended before it was prepared. */
+  readonly agent?: Pick<PreparedAgent, 'agentName' | 'traceparent'>;
   readonly turn: number;
   readonly usage: AgentState['usage'];
   readonly outcome?: Outcome;

@@ -211,6 +211,7 @@ class ExecutionRun {
       reportId: `report:${this.reports}`,
       status,
       agentId: this.input.agent_id,
+      ...(this.prepared === undefined ? {} : { agent: traced(this.prepared) }),
       turn: this.state.turn,
       usage: this.state.usage,
       startedAtMs: this.state.startedAtMs,
@@ -256,6 +257,11 @@ class ExecutionRun {
 
 /** The workflow's own result is for people who look at Temporal; the whole answer is at the control plane. */
 const resultCharactersMax = 100_000;
+
+/** What traces name the execution by. */
+function traced({ agentName, traceparent }: PreparedAgent): Pick<PreparedAgent, 'agentName' | 'traceparent'> {
+  return { agentName, ...(traceparent === undefined ? {} : { traceparent }) };
+}
 
 function usageOf(state: AgentState): Record<string, number> {
   const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = state.usage;
