@@ -32,8 +32,8 @@ export interface CommandContext {
   readonly cwd: string;
   /** Every word after the program's name, as typed. */
   readonly commandLine: readonly string[];
-  /** The configuration for this command's scope, with its flags. */
-  readonly loadConfig: () => Promise<Config>;
+  /** The configuration for this command's scope (or the one that is given), with its flags. */
+  readonly loadConfig: (scope?: CommandScope) => Promise<Config>;
 }
 
 /** What run.ts hands to a command, as citty's `data`. */
@@ -66,7 +66,7 @@ export function defineCommand<const Args extends ArgDeclarations>(declaration: C
         ...context,
         // Made from exactly what the declaration says.
         args: valuesOf(args, given, rawArgs) as ValuesOf<Args>,
-        loadConfig: () => loadConfig(scope ?? 'api', configurationFlags(flags, given)),
+        loadConfig: (other) => loadConfig(other ?? scope ?? 'api', configurationFlags(flags, given)),
       });
     },
   };

@@ -12,6 +12,8 @@ export type CommandScope =
   | 'data'
   /** Every option: `config show`. */
   | 'show'
+  /** A worker of this machine: which queue is meant. */
+  | 'here'
   /** None: only where our files are. */
   | 'home';
 
@@ -115,8 +117,8 @@ export const options = {
     flagAliases: ['queue'],
     environment: ['QUEUE_ID'],
     valueName: 'id|name',
-    scopes: ['worker'],
-    description: 'queue to work on; an unknown name is created in the local profile',
+    scopes: ['worker', 'here'],
+    description: 'queue of the worker; at its start an unknown name is created in the local profile',
   },
   workerType: {
     type: 'choice',
