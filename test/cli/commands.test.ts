@@ -69,7 +69,7 @@ describe('help', () => {
         --control-plane-url <url>      base URL of the control plane (default: https://control-plane.kubiya.ai; env: CONTROL_PLANE_GATEWAY_URL > CONTROL_PLANE_URL > KUBIYA_CONTROL_PLANE_BASE_URL)
         --local-server                 use the local profile even when a key is set (env: KUBIYA_LOCAL_SERVER)
         --model <id>                   model that overrides the configuration of agents (env: KUBIYA_MODEL)
-        --queue-id, --queue <id|name>  queue to work on; an unknown name is created in the local profile (env: QUEUE_ID)
+        --queue-id, --queue <id|name>  queue of the worker; at its start an unknown name is created in the local profile (env: QUEUE_ID)
         --type <local>                 where the worker runs (default: local)
         --drain-timeout <duration>     what running work gets after the first stop signal (default: 30s; 25s under Kubernetes, 8s as pid 1 in a container; env: KUBIYA_DRAIN_TIMEOUT)
         --max-log-size <bytes>         bytes of a log file before it is rotated (default: 104857600; env: KUBIYA_MAX_LOG_SIZE)
