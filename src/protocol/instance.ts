@@ -48,6 +48,8 @@ export const instanceRecordSchema = v.object({
   stopped_at: v.nullable(time),
   /** One sentence; `vanished` ends are found by the next start. */
   stop_reason: v.nullable(text),
+  /** What became of the calls that ran when it was told to stop. */
+  drained: v.optional(v.object({ calls_finished: count, calls_stopped: count })),
 });
 export type InstanceRecord = v.InferOutput<typeof instanceRecordSchema>;
 
@@ -87,6 +89,8 @@ export const supervisorRecordSchema = v.object({
   state_since: time,
   /** Why it is in this state, one sentence; null where that is plain. */
   reason: v.nullable(text),
+  /** What to do about it, where there is something to do. */
+  hint: v.optional(v.nullable(text)),
   /** Exit code of the worker's last end; null before the first, or when a signal ended it. */
   exit_code: v.nullable(v.number()),
   /** Ends that were not asked for, since the supervisor started. */
@@ -111,6 +115,44 @@ export type SupervisedBy = v.InferOutput<typeof supervisedBySchema>;
 export const supervisedByVariable = 'KUBIYA_INTERNAL_SUPERVISED_BY';
 /** What relative paths of the command line are relative to; background processes stand in `/`. */
 export const startDirectoryVariable = 'KUBIYA_INTERNAL_START_DIRECTORY';
+
+/** What a supervisor is to do, as JSON in the environment variable of `supervisorChargeVariable`; its worker has it too. No secrets. */
+export const supervisorChargeSchema = v.object({
+  /** Of this supervisor: the marker that it carries. */
+  instance_id: v.pipe(text, v.minLength(1)),
+  queue: text,
+  directory: text,
+  locks_directory: text,
+  log_file: text,
+  log_bytes_max: count,
+  log_backups_max: count,
+  log_format: v.picklist(['text', 'json']),
+  stderr_log_file: text,
+  /** The program, and the words of the worker's command line without the tag. */
+  executable: v.array(text),
+  words: v.array(text),
+  drain_timeout_ms: count,
+  /** `start`: somebody waits, and a worker that ends before it was ever ready is not started again. */
+  occasion: v.picklist(['start', 'restart', 'adopt']),
+  /** The worker that has lost its supervisor. */
+  adopted: v.nullable(
+    v.object({
+      pid,
+      start_time: text,
+      instance_id: text,
+      control: controlSchema,
+      /** False while it still starts. */
+      is_ready: v.boolean(),
+      queue_id: text,
+      queue_name: v.optional(text),
+      restarts: count,
+    }),
+  ),
+});
+export type SupervisorCharge = v.InferOutput<typeof supervisorChargeSchema>;
+export const supervisorChargeVariable = 'KUBIYA_INTERNAL_SUPERVISOR';
+/** Tests shorten the watch for a hung worker: milliseconds between two looks, a comma, milliseconds of silence that are too long. */
+export const livenessVariable = 'KUBIYA_INTERNAL_LIVENESS_MS';
 
 /** What a supervised worker tells its supervisor: `POST /v1/worker`. */
 export const workerMessageSchema = v.variant('type', [
