@@ -2,14 +2,14 @@
 import type { Config } from '../config/config.ts';
 import { createControlPlaneClient, type ControlPlaneClient } from '../controlplane/client.ts';
 import { findConnection } from '../controlplane/local-server.ts';
-import { trustingFetch } from '../controlplane/trust.ts';
+import { createFetch } from '../lib/network.ts';
 import { KubiyaError } from '../errors.ts';
 
 export async function connect(config: Config, signal?: AbortSignal): Promise<ControlPlaneClient> {
-  const fetchWithCa = trustingFetch(config.network.caFile);
-  const connection = await findConnection(config, fetchWithCa);
+  const fetchAsConfigured = createFetch(config.network);
+  const connection = await findConnection(config, fetchAsConfigured);
   if (connection !== undefined)
-    return createControlPlaneClient({ url: connection.url, token: connection.token, fetch: fetchWithCa, signal });
+    return createControlPlaneClient({ url: connection.url, token: connection.token, fetch: fetchAsConfigured, signal });
   throw new KubiyaError(`no local server is running, and ${config.profile.reason}`, {
     kind: 'network',
     code: 'server_not_running',

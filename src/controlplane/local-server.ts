@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import * as v from 'valibot';
 import { errnoOf, KubiyaError, messageOf } from '../errors.ts';
 import { directIfLoopback } from '../lib/loopback.ts';
-import type { Fetch } from './transport.ts';
+import type { Fetch } from '../lib/network.ts';
 
 /** A server on this machine answers in milliseconds; one that is starved for a second is not there for a command. */
 const healthTimeoutMs = 2_000;

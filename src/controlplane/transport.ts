@@ -4,6 +4,7 @@ import { KubiyaError, messageOf } from '../errors.ts';
 import { backoffDelayMs, sleep } from '../lib/backoff.ts';
 import { networkError, refusal } from './failures.ts';
 import { directIfLoopback } from '../lib/loopback.ts';
+import type { Fetch } from '../lib/network.ts';
 
 /** A control plane answers in milliseconds; the cloud's slowest routes take seconds, and hosting cuts at 30–60. */
 export const requestTimeoutMs = 30_000;
@@ -14,8 +15,6 @@ const retryBackoff = { firstMs: 500, mostMs: 4_000 };
 const retryAfterMsMax = 20_000;
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-/** `fetch` without Bun's extra members, so that a test or a CA-aware wrapper is a plain function. */
-export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
 /** The part of telemetry's log that is used here. */
 export interface TransportLog {

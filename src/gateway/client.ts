@@ -4,6 +4,7 @@ import type { DecodedAnswer, Dialect, ModelEndpoint, StreamDecoder } from './end
 import { chunksOf, openExchange, readText, type Exchange, type Stop } from './exchange.ts';
 import { failure, failureFromException, failureFromStatus, failureFromStreamError, nameOf } from './failures.ts';
 import { directIfLoopback } from '../lib/loopback.ts';
+import type { Fetch } from '../lib/network.ts';
 import { createSseParser, type ServerSentEvent } from '../lib/sse.ts';
 import { assertValidTranscript } from './transcript.ts';
 import { isJsonObject, parseJson } from './json.ts';
@@ -20,6 +21,7 @@ interface HttpClientOptions {
   readonly endpoint: ModelEndpoint;
   /** Silence in the middle of an answer. Models that think send events or keep-alives well within the default. */
   readonly idleTimeoutMs?: number;
+  readonly fetch?: Fetch | undefined;
 }
 
 /** What the calls of one client share. */
@@ -27,12 +29,18 @@ interface Target {
   readonly dialect: Dialect;
   readonly endpoint: ModelEndpoint;
   readonly idleTimeoutMs: number;
+  readonly fetch: Fetch;
   /** Learnt from a server that refused it once; the next calls spare themselves the detour. */
   hasUsageOption: boolean;
 }
 
 export function createHttpModelClient(options: HttpClientOptions): ModelClient {
-  const target: Target = { idleTimeoutMs: streamIdleTimeoutMs, ...options, hasUsageOption: true };
+  const target: Target = {
+    idleTimeoutMs: streamIdleTimeoutMs,
+    ...options,
+    fetch: options.fetch ?? fetch,
+    hasUsageOption: true,
+  };
   return { complete: (request, onDelta, signal) => complete(target, request, onDelta, signal) };
 }
 
@@ -76,7 +84,7 @@ async function complete(
 async function post(target: Target, request: ModelRequest, exchange: Exchange): Promise<Response | ModelFailure> {
   const { dialect, endpoint } = target;
   exchange.expect('first_byte', endpoint.firstByteTimeoutMs);
-  const call = fetch(`${endpoint.baseUrl}${dialect.path}`, {
+  const call = target.fetch(`${endpoint.baseUrl}${dialect.path}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', accept: 'text/event-stream', ...dialect.headers(endpoint.key) },
     body: JSON.stringify(dialect.encode(request, endpoint, { hasUsageOption: target.hasUsageOption })),

@@ -1,6 +1,7 @@
 // Finds the provider of a model from its id and the environment's credentials, and makes the client that calls it.
 import { KubiyaError } from '../errors.ts';
 import { directIfLoopback, isLoopback } from '../lib/loopback.ts';
+import type { Fetch } from '../lib/network.ts';
 import type { ModelClient } from '../protocol/model.ts';
 import { providerVariableNames, type ProviderCredentials, type ProviderVariableName } from '../protocol/providers.ts';
 import { createHttpModelClient } from './client.ts';
@@ -41,7 +42,11 @@ const offlineHint = 'Name a model with --model; kubiya/offline needs no provider
  * Throws KubiyaError kind `configuration`: `no_provider`, `no_model`, `provider_key_missing`,
  * `unknown_model`, `bad_provider_url`, `bad_provider_key`.
  */
-export function resolveModel(modelId: string | undefined, credentials: ProviderCredentials): ResolvedModel {
+export function resolveModel(
+  modelId: string | undefined,
+  credentials: ProviderCredentials,
+  fetchModel?: Fetch,
+): ResolvedModel {
   const id = modelId?.trim() || namedByEnvironment(credentials);
   if (id === undefined) throw noProvider(credentials);
   if (id === offlineModelId) return { client: createOfflineModel(), model: offlineModelId, provider: 'kubiya' };
@@ -49,7 +54,7 @@ export function resolveModel(modelId: string | undefined, credentials: ProviderC
   const endpoint = endpointFor(entry, wireModel, credentials);
   const dialect = entry.dialect === 'anthropic' ? anthropicDialect : openAiDialect;
   return {
-    client: createHttpModelClient({ dialect, endpoint }),
+    client: createHttpModelClient({ dialect, endpoint, fetch: fetchModel }),
     model: entry === liteLlmProvider || id.startsWith(`${entry.id}/`) ? id : `${entry.id}/${id}`,
     provider: entry.id,
   };
@@ -59,11 +64,15 @@ export function resolveModel(modelId: string | undefined, credentials: ProviderC
  * The model id to use when none is named: the first provider with a key, else a running Ollama (probed for 300 ms at most).
  * Throws KubiyaError `no_provider` (or `no_model`) when there is none. Never `kubiya/offline`.
  */
-export async function discoverProvider(credentials: ProviderCredentials, signal?: AbortSignal): Promise<string> {
+export async function discoverProvider(
+  credentials: ProviderCredentials,
+  signal?: AbortSignal,
+  fetchModels: Fetch = fetch,
+): Promise<string> {
   const named = namedByEnvironment(credentials);
   if (named !== undefined) return named;
   if (has(credentials, openAiProvider.baseUrlVariable)) throw noProvider(credentials);
-  const models = await listOllamaModels(credentials, signal);
+  const models = await listOllamaModels(credentials, fetchModels, signal);
   const first = models?.[0];
   if (first !== undefined) return `${ollamaProvider.id}/${first}`;
   throw noProvider(
@@ -73,14 +82,14 @@ export async function discoverProvider(credentials: ProviderCredentials, signal?
 }
 
 /** One client for every model id: each request goes where `resolveModel(request.model)` says. For the worker. */
-export function createModelClient(credentials: ProviderCredentials): ModelClient {
+export function createModelClient(credentials: ProviderCredentials, fetchModel?: Fetch): ModelClient {
   const clients = new Map<string, ModelClient>();
   return {
     async complete(request, onDelta, signal) {
       let client = clients.get(request.model);
       if (client === undefined) {
         try {
-          client = resolveModel(request.model, credentials).client;
+          client = resolveModel(request.model, credentials, fetchModel).client;
         } catch (error) {
           if (!(error instanceof KubiyaError)) throw error;
           // Another worker began this execution: here the provider is not configured, and no retry changes that.
@@ -189,11 +198,15 @@ function baseUrlFrom(entry: ProviderEntry, value: string): string {
 }
 
 /** The models of a running Ollama, the last changed first; undefined when none runs. */
-async function listOllamaModels(credentials: ProviderCredentials, signal?: AbortSignal): Promise<string[] | undefined> {
+async function listOllamaModels(
+  credentials: ProviderCredentials,
+  fetchModels: Fetch,
+  signal?: AbortSignal,
+): Promise<string[] | undefined> {
   const { baseUrl } = endpointFor(ollamaProvider, '', credentials);
   const limit = AbortSignal.timeout(probeTimeoutMs);
   try {
-    const response = await fetch(`${baseUrl.replace(/\/v1$/, '')}/api/tags`, {
+    const response = await fetchModels(`${baseUrl.replace(/\/v1$/, '')}/api/tags`, {
       signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
       redirect: 'manual',
       ...directIfLoopback(baseUrl),

@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import { prepareHome, workerPaths, type WorkerPaths } from '../config/paths.ts';
 import { createControlPlaneClient, type ControlPlaneClient } from '../controlplane/client.ts';
 import { findConnection } from '../controlplane/local-server.ts';
-import { trustingFetch } from '../controlplane/trust.ts';
+import { createFetch } from '../lib/network.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { discoverProvider, resolveModel } from '../gateway/providers.ts';
 import { systemClock } from '../lib/clock.ts';
@@ -89,7 +89,7 @@ async function start(config: Config, options: EphemeralOptions, parts: Parts): P
   const client = createControlPlaneClient({
     url: connection.url,
     token: connection.token,
-    fetch: trustingFetch(config.network.caFile),
+    fetch: createFetch(config.network),
     log: scope.log.child('controlplane'),
   });
   const queue = await createQueue(config, client, name);
@@ -114,7 +114,7 @@ async function start(config: Config, options: EphemeralOptions, parts: Parts): P
 async function checkProvider(config: Config): Promise<void> {
   const credentials = config.providers.reveal();
   if (config.profile.kind === 'cloud') return; // registration may bring the gateway's
-  resolveModel(config.model ?? (await discoverProvider(credentials)), credentials);
+  resolveModel(config.model ?? (await discoverProvider(credentials, undefined, createFetch(config.network))), credentials);
 }
 
 /** `local-exec-` is what the cloud knows as ephemeral; the last part keeps two starts in one second apart. */
@@ -131,7 +131,7 @@ interface EphemeralConnection {
 
 async function connect(config: Config, options: EphemeralOptions, parts: Parts): Promise<EphemeralConnection> {
   if (config.profile.kind === 'cloud') {
-    const found = await findConnection(config, trustingFetch(config.network.caFile));
+    const found = await findConnection(config, createFetch(config.network));
     if (found !== undefined) return { kind: 'cloud', url: found.url, token: found.token };
   }
   options.onProgress('Starting a private control plane and Temporal server');

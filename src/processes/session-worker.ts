@@ -8,6 +8,7 @@ import { KubiyaError, messageOf } from '../errors.ts';
 import { createModelClient, discoverProvider, resolveModel } from '../gateway/providers.ts';
 import { backoffDelayMs } from '../lib/backoff.ts';
 import { systemClock } from '../lib/clock.ts';
+import { createFetch } from '../lib/network.ts';
 import type { WorkerStartResponse } from '../protocol/control-plane.ts';
 import type { WireEvent } from '../protocol/events.ts';
 import type { ProviderCredentials } from '../protocol/providers.ts';
@@ -143,12 +144,13 @@ function hostOf(
   meter: Meter,
 ): WorkerHost {
   const credentials = credentialsOf(config, registration);
+  const fetchAsConfigured = createFetch(config.network);
   return {
     controlPlane: client,
     sink: sinkOf(client, registration.supports_event_batches === true),
-    models: createModelClient(credentials),
-    defaultModel: (signal) => discoverProvider(credentials, signal),
-    checkModel: (model) => void resolveModel(model, credentials),
+    models: createModelClient(credentials, fetchAsConfigured),
+    defaultModel: (signal) => discoverProvider(credentials, signal, fetchAsConfigured),
+    checkModel: (model) => void resolveModel(model, credentials, fetchAsConfigured),
     spawner: scope.spawner,
     redactor: scope.redactor,
     log: scope.log.child('worker'),

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import { prepareHome, workerPaths, type WorkerPaths } from '../config/paths.ts';
 import { createControlPlaneClient, type ControlPlaneClient } from '../controlplane/client.ts';
 import { findConnection } from '../controlplane/local-server.ts';
-import { trustingFetch } from '../controlplane/trust.ts';
+import { createFetch } from '../lib/network.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
 import { createGroupRecord } from '../supervisor/instance.ts';
@@ -210,10 +210,10 @@ interface Connected {
 async function connect(config: Config, scope: InstanceScope, teardown: Teardown): Promise<Connected> {
   const { log } = scope;
   log.info(config.profile.reason);
-  const fetchWithCa = trustingFetch(config.network.caFile);
+  const fetchAsConfigured = createFetch(config.network);
   const clientOf = (url: string, token: string | (() => string)) =>
-    createControlPlaneClient({ url, token, fetch: fetchWithCa, log: log.child('controlplane') });
-  const found = await findConnection(config, fetchWithCa);
+    createControlPlaneClient({ url, token, fetch: fetchAsConfigured, log: log.child('controlplane') });
+  const found = await findConnection(config, fetchAsConfigured);
   if (found !== undefined) {
     if (typeof found.token === 'string') scope.redactor.register(found.token);
     log.info('Using the control plane', { url: found.url, profile: found.kind });
@@ -227,7 +227,7 @@ async function connect(config: Config, scope: InstanceScope, teardown: Teardown)
   // Somebody took the lock between our look and our start: it will answer soon.
   for (let waitedMs = 0; waitedMs < ownerStartMsMax; waitedMs += ownerPollMs) {
     await systemClock.sleep(ownerPollMs);
-    const other = await findConnection(config, fetchWithCa);
+    const other = await findConnection(config, fetchAsConfigured);
     if (other !== undefined) return { client: clientOf(other.url, other.token), local: undefined };
   }
   throw new KubiyaError('another process holds the local data directory but its server does not answer', {

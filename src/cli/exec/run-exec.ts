@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import { createControlPlaneClient, type ControlPlaneClient } from '../../controlplane/client.ts';
-import { trustingFetch } from '../../controlplane/trust.ts';
+import { createFetch } from '../../lib/network.ts';
 import { createId } from '../../lib/ids.ts';
 import type { ExecuteRequest } from '../../protocol/control-plane.ts';
 import type { CommandContext } from '../command.ts';
@@ -103,11 +103,11 @@ async function startPrivatePlace(
     async (error: unknown) => await start(await chooseModel(error, config, output)),
   );
   try {
-    const fetchWithCa = trustingFetch(config.network.caFile);
+    const fetchAsConfigured = createFetch(config.network);
     const client = createControlPlaneClient({
       url: ephemeral.url,
       token: ephemeral.token,
-      fetch: fetchWithCa,
+      fetch: fetchAsConfigured,
       signal: interrupts.signal,
     });
     const agentId =

@@ -11,7 +11,7 @@ import { startHeartbeat } from '../../../src/controlplane/heartbeat.ts';
 import { findConnection, findLocalServer } from '../../../src/controlplane/local-server.ts';
 import { type FollowOptions, followExecution } from '../../../src/controlplane/stream.ts';
 import { parseServerTime, toUtcTimestamp } from '../../../src/controlplane/time.ts';
-import { trustingFetch } from '../../../src/controlplane/trust.ts';
+import { createFetch } from '../../../src/lib/network.ts';
 import { KubiyaError } from '../../../src/errors.ts';
 import {
   chunk,
@@ -307,8 +307,10 @@ describe('certificate authorities', () => {
       tls: { key: Bun.file(key), cert: Bun.file(certificate) },
       fetch: () => Response.json([]),
     });
+    const fetchTrusting = (caFile: string | undefined) =>
+      createFetch({ caFile, httpProxy: undefined, httpsProxy: undefined, noProxy: undefined });
     const clientWith = (caFile: string | undefined, url = `https://localhost:${server.port}`) =>
-      createControlPlaneClient({ url, token: 't', fetch: trustingFetch(caFile) });
+      createControlPlaneClient({ url, token: 't', fetch: fetchTrusting(caFile) });
     const untrusted = await failure(clientWith(undefined).listAgents());
     expect(untrusted).toMatchObject({ kind: 'network', code: 'certificate_untrusted', isRetryable: false });
     expect(untrusted.hint).toContain('KUBIYA_CA_FILE');
@@ -319,7 +321,7 @@ describe('certificate authorities', () => {
       code: 'ca_file_unreadable',
     });
     const { plane } = await start();
-    const plain = createControlPlaneClient({ url: plane.url, token: plane.token, fetch: trustingFetch(missing) });
+    const plain = createControlPlaneClient({ url: plane.url, token: plane.token, fetch: fetchTrusting(missing) });
     expect(await plain.listAgents()).toHaveLength(1);
     await server.stop(true);
     rmSync(directory, { recursive: true });
