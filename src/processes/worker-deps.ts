@@ -9,6 +9,7 @@ import type { Meter } from '../telemetry/meter.ts';
 import type { Redactor } from '../telemetry/redact.ts';
 import { createCallRegistry } from '../worker/calls.ts';
 import type { Session, WorkerDeps } from '../worker/deps.ts';
+import { createExecutionTracker } from '../worker/executions.ts';
 import { createJournal, type Journal } from '../worker/journal.ts';
 import type { RunningWorker } from '../worker/run.ts';
 import { createSoleJournalProof, journalIdentity } from '../worker/sole-journal.ts';
@@ -90,6 +91,7 @@ function createWorkerDeps(
     publisher,
     journal,
     calls,
+    executions: createExecutionTracker(() => systemClock.elapsed()),
     spawner,
     redactor,
     log,

@@ -42,11 +42,14 @@ export interface CallRegistry {
   stop(callId: string, reason: StopReason): void;
   stopAll(reason: StopReason): void;
   readonly liveCount: number;
+  /** Ids of the executions that have a call running, each once. */
+  liveExecutions(): readonly string[];
   /** Model calls that were made again because their first answer was lost. */
   readonly repaidCount: number;
 }
 
 interface LiveCall {
+  readonly executionId: string;
   readonly result: Promise<unknown>;
   readonly controller: AbortController;
 }
@@ -82,6 +85,10 @@ class LiveCalls implements CallRegistry {
     return this.live.size;
   }
 
+  liveExecutions(): readonly string[] {
+    return [...new Set([...this.live.values()].map(({ executionId }) => executionId))];
+  }
+
   get repaidCount(): number {
     return this.repaid;
   }
@@ -93,7 +100,7 @@ class LiveCalls implements CallRegistry {
     const controller = new AbortController();
     if (this.stopReason !== undefined) controller.abort(this.stopReason);
     const result = this.perform(call, operations, controller);
-    this.live.set(call.callId, { result, controller });
+    this.live.set(call.callId, { executionId: call.executionId, result, controller });
     try {
       return await result;
     } finally {

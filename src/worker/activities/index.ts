@@ -9,10 +9,28 @@ import type { AgentActivities } from './types.ts';
 
 export function createActivities(session: Session, deps: WorkerDeps): AgentActivities {
   const contexts = createExecutionContexts(session, deps);
+  const prepare = createPrepare(session, deps, contexts);
+  const callModel = createCallModel(session, deps, contexts);
+  const callTool = createCallTool(session, deps, contexts);
+  const report = createReport(deps, contexts);
+  const { executions } = deps;
   return {
-    prepare: createPrepare(session, deps, contexts),
-    callModel: createCallModel(session, deps, contexts),
-    callTool: createCallTool(session, deps, contexts),
-    report: createReport(deps, contexts),
+    prepare: (input) => {
+      executions.seen(input.execution_id);
+      return prepare(input);
+    },
+    callModel: (input) => {
+      executions.seen(input.executionId);
+      return callModel(input);
+    },
+    callTool: (input) => {
+      executions.seen(input.executionId);
+      return callTool(input);
+    },
+    report: async (input) => {
+      executions.seen(input.executionId);
+      await report(input);
+      if (input.outcome !== undefined) executions.ended(input.executionId, input.outcome.status);
+    },
   };
 }

@@ -1,0 +1,124 @@
+// The connection to Temporal: its options, the first attempts, a look at the task queue over it, and its failures as sentences.
+import { temporal as proto } from '@temporalio/proto';
+import { NativeConnection, type NativeConnectionOptions } from '@temporalio/worker';
+import { KubiyaError, messageOf } from '../errors.ts';
+import { backoffDelayMs } from '../lib/backoff.ts';
+import { workerIdentity } from '../protocol/workflow.ts';
+import type { Session, TemporalAddress, WorkerDeps } from './deps.ts';
+import type { TaskQueueView } from './temporal-watch.ts';
+import { connectionTuning } from './tuning.ts';
+
+/** A restart of the dev server takes half a second, a failover of a cluster a few; a wrong address is to be told soon. */
+const connectLimitMs = 10_000;
+const connectBackoff = { firstMs: 250, mostMs: 2_000 };
+
+/** Whoever registered us also keeps Temporal alive, so that it is away means that it is being started again. */
+export async function connect(
+  session: Session,
+  temporal: TemporalAddress,
+  { log, clock }: Pick<WorkerDeps, 'log' | 'clock'>,
+  signal: AbortSignal,
+): Promise<NativeConnection> {
+  const limit = clock.elapsed() + connectLimitMs;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await connectOnce(session, temporal);
+    } catch (error) {
+      const failure = connectionError(temporal, error);
+      const delayMs = backoffDelayMs(attempt, connectBackoff);
+      if (!failure.isRetryable || clock.elapsed() + delayMs > limit) throw failure;
+      log.warn('Temporal could not be reached, trying again', { attempt, delay_ms: delayMs });
+      await clock.sleep(delayMs, signal);
+    }
+  }
+}
+
+/** Throws what the SDK throws. */
+export function connectOnce({ isLocal }: Session, temporal: TemporalAddress): Promise<NativeConnection> {
+  return NativeConnection.connect({ ...connectionOptions(temporal), ...connectionTuning(isLocal) });
+}
+
+function connectionOptions(temporal: TemporalAddress): NativeConnectionOptions {
+  const { proxy, apiKey, caCertificate } = temporal;
+  const ca = caCertificate === undefined ? true : { serverRootCACertificate: Buffer.from(caCertificate) };
+  const credentials = proxy?.user === undefined ? undefined : { username: proxy.user, password: proxy.password ?? '' };
+  return {
+    address: temporal.address,
+    // An API key alone would imply TLS; a key-less address is plaintext unless it says otherwise.
+    tls: temporal.isTls ? ca : false,
+    ...(apiKey === undefined ? {} : { apiKey, metadata: { 'temporal-namespace': temporal.namespace } }),
+    ...(proxy === undefined
+      ? {}
+      : {
+          proxy: {
+            type: 'http-connect',
+            targetHost: proxy.address,
+            ...(credentials === undefined ? {} : { basicAuth: credentials }),
+          },
+        }),
+  };
+}
+
+const { TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY } = proto.api.enums.v1.TaskQueueType;
+const taskQueueTypes = [TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY];
+
+/** When this worker last polled for either kind of task (full slots stop one of them), and what waits. */
+export async function lookAtTaskQueue(
+  connection: NativeConnection,
+  session: Session,
+  limitMs: number,
+): Promise<TaskQueueView> {
+  const identity = workerIdentity(session.workerId);
+  const views = await connection.withDeadline(Date.now() + limitMs, () =>
+    Promise.all(
+      taskQueueTypes.map((taskQueueType) =>
+        connection.workflowService.describeTaskQueue({
+          namespace: session.temporal.namespace,
+          taskQueue: { name: session.taskQueue },
+          taskQueueType,
+          reportStats: true,
+        }),
+      ),
+    ),
+  );
+  const polls = views
+    .flatMap(({ pollers }) => pollers ?? [])
+    .filter((poller) => poller.identity === identity)
+    .map(({ lastAccessTime: at }) => Number(at?.seconds ?? 0) * 1000 + Math.floor((at?.nanos ?? 0) / 1e6));
+  const waiting = views.flatMap(({ stats }) => (stats ? [Number(stats.approximateBacklogCount ?? 0)] : []));
+  return {
+    lastPollAtMs: polls.length === 0 ? undefined : Math.max(...polls),
+    backlog: waiting.length === 0 ? undefined : waiting.reduce((sum, count) => sum + count, 0),
+  };
+}
+
+export function connectionError(temporal: TemporalAddress, error: unknown): KubiyaError {
+  const text = `${messageOf(error)} ${error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : ''}`;
+  const common = { cause: error, isRetryable: false };
+  if (/Unauthenticated|PermissionDenied|permission|unauthorized/i.test(text)) {
+    return new KubiyaError(`Temporal at ${temporal.address} refused this worker's credentials`, {
+      ...common,
+      kind: 'authentication',
+      code: 'temporal_refused',
+      hint: 'register again; if it persists the control plane hands out an expired key',
+    });
+  }
+  if (/namespace/i.test(text)) {
+    return new KubiyaError(`Temporal at ${temporal.address} does not know the namespace ${temporal.namespace}`, {
+      ...common,
+      kind: 'configuration',
+      code: 'temporal_namespace_unknown',
+      hint: 'create the namespace, or give the one that exists',
+    });
+  }
+  const isPlaintextPort = text.includes('InvalidContentType');
+  return new KubiyaError(`Temporal at ${temporal.address} could not be reached`, {
+    ...common,
+    kind: 'network',
+    code: 'temporal_unreachable',
+    hint: isPlaintextPort
+      ? 'the port answers without TLS: leave TLS off for it'
+      : 'check the address, the proxy and the certificate authority; `kubiya config show` prints what is used',
+    isRetryable: !isPlaintextPort,
+  });
+}
