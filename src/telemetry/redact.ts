@@ -1,4 +1,5 @@
 // Removes registered secrets, in every form in which they may appear, from logs, tool output and model text.
+import { formsOf, type SecretForm, secretLengthMin } from './secret-forms.ts';
 
 export interface Redactor {
   /** Adds a secret; shorter than 6 characters is ignored, because it would tear ordinary words apart. */
@@ -17,15 +18,38 @@ export interface RedactionStream {
 }
 
 export const redactionMask = '[redacted]';
-/** Shorter secrets, and shorter pieces of one, also occur by chance in ordinary text. */
-const secretLengthMin = 6;
 
-/** The forms of all secrets, compiled: rebuilt when a secret is registered. */
-interface Forms {
-  /** One alternation, longest first; undefined while there is no secret. */
-  readonly pattern: RegExp | undefined;
-  readonly byFirstCharacter: ReadonlyMap<string, readonly string[]>;
-  readonly lengthMax: number;
+export function createRedactor(): Redactor {
+  const forms = createFormTable();
+  return {
+    register: (secret) => formsOf(secret).forEach(forms.add),
+    redact: (text) => mask(text, forms.find(text), { until: text.length, covered: 0 }).text,
+    createStream: () => createStream(forms),
+  };
+}
+
+function createStream(forms: FormTable): RedactionStream {
+  let held = '';
+  let covered = 0; // characters at the start of `held` that an already printed mask stands for
+  const advance = (text: string, until: number): string => {
+    const masked = mask(text, forms.find(text), { until, covered });
+    held = text.slice(until);
+    covered = masked.overhang;
+    return masked.text;
+  };
+  return {
+    push: (chunk) => {
+      const text = held + chunk;
+      return advance(text, forms.firstUnfinished(text));
+    },
+    flush: () => advance(held, held.length),
+  };
+}
+
+/** What one form covers in a text. */
+interface Found {
+  readonly start: number;
+  readonly end: number;
 }
 
 /** What masking gives: the text, and how far the last masked part reaches beyond `until`. */
@@ -34,131 +58,192 @@ interface Masked {
   readonly overhang: number;
 }
 
-export function createRedactor(): Redactor {
-  const all = new Set<string>();
-  let forms = compile(all);
-  return {
-    register: (secret) => {
-      const before = all.size;
-      for (const form of formsOf(secret)) all.add(form);
-      if (all.size > before) forms = compile(all);
-    },
-    redact: (text) => mask(text, { forms, until: text.length, covered: 0 }).text,
-    createStream: () => createStream(() => forms),
-  };
-}
-
-function createStream(currentForms: () => Forms): RedactionStream {
-  let held = '';
-  let covered = 0; // characters at the start of `held` that an already printed mask stands for
-  const advance = (text: string, until: number): string => {
-    const masked = mask(text, { forms: currentForms(), until, covered });
-    held = text.slice(until);
-    covered = masked.overhang;
-    return masked.text;
-  };
-  return {
-    push: (chunk) => {
-      const text = held + chunk;
-      return advance(text, firstUnfinished(text, currentForms()));
-    },
-    flush: () => advance(held, held.length),
-  };
-}
-
 /**
- * Replaces what any form covers in the first `until` characters. Forms that overlap share one mask, so nothing of the
- * second stays; `covered` characters at the start belong to a mask that is already out.
+ * Replaces what was found in the first `until` characters. Forms that overlap share one mask, so nothing of the second
+ * stays; `covered` characters at the start belong to a mask that is already out.
  */
-function mask(text: string, options: { forms: Forms; until: number; covered: number }): Masked {
+function mask(text: string, found: readonly Found[], options: { until: number; covered: number }): Masked {
   const { until } = options;
-  const { pattern } = options.forms;
+  if (found.length === 0 && options.covered === 0) {
+    return { text: until === text.length ? text : text.slice(0, until), overhang: 0 };
+  }
   let result = '';
   let end = options.covered;
-  if (pattern !== undefined) {
-    pattern.lastIndex = 0;
-    for (let match = pattern.exec(text); match !== null && match.index < until; match = pattern.exec(text)) {
-      if (match.index >= end) result += text.slice(end, match.index) + redactionMask;
-      end = Math.max(end, match.index + match[0].length);
-      pattern.lastIndex = match.index + 1;
-    }
+  for (const next of found.toSorted((left, right) => left.start - right.start)) {
+    if (next.start >= until) break;
+    if (next.start >= end) result += text.slice(end, next.start) + redactionMask;
+    end = Math.max(end, next.end);
   }
   return { text: result + text.slice(end, Math.max(end, until)), overhang: Math.max(0, end - until) };
 }
 
-/** The first position from which the text could still grow into a form; the text's length when there is none. */
-function firstUnfinished(text: string, forms: Forms): number {
-  for (let start = Math.max(0, text.length - forms.lengthMax + 1); start < text.length; start += 1) {
-    const rest = text.length - start;
-    for (const form of forms.byFirstCharacter.get(text.charAt(start)) ?? []) {
-      if (form.length > rest && text.endsWith(form.slice(0, rest))) return start;
+interface FormTable {
+  readonly add: (form: SecretForm) => void;
+  /** Every place where a form stands, the longest form of each start, in no order. */
+  find(text: string): readonly Found[];
+  /** The first position from which the text could still grow into a form; the text's length when there is none. */
+  firstUnfinished(text: string): number;
+}
+
+/** A form is found by its first characters; one that may be wrapped also by those after a break within them. */
+interface Head {
+  readonly form: SecretForm;
+  /** What stands before the break. */
+  readonly before: string;
+}
+
+/** A head is as long as the shortest form. */
+const headLength = secretLengthMin;
+
+/**
+ * Wu and Manber's search: blocks of three characters say how far the next head can begin at least, so that of an ordinary
+ * text every fourth character is looked at (http://webglimpse.net/pubs/TR94-17.pdf).
+ */
+function createFormTable(): FormTable {
+  const known = new Set<string>();
+  const heads = new Map<string, Head[]>();
+  const byFirstUnit = new Map<string, SecretForm[]>();
+  const shifts = new Uint8Array(65_536).fill(headLength - blockLength + 1);
+  let spanMax = 0;
+  const addHead = (form: SecretForm, beforeLength: number): void => {
+    const key = form.text.slice(beforeLength, beforeLength + headLength);
+    if (key.length < headLength) return;
+    listIn(heads, key).push({ form, before: form.text.slice(0, beforeLength) });
+    for (let start = 0; start <= headLength - blockLength; start += 1) {
+      const block = blockAt(key, start);
+      shifts[block] = Math.min(shifts[block] ?? 0, headLength - blockLength - start);
     }
+  };
+  /** Position of the last block of the next possible head, from `position` on. */
+  const nextHead = (text: string, position: number): number => {
+    let block = position;
+    for (let shift = 1; block <= text.length - blockLength && shift > 0; block += shift) {
+      shift = shifts[blockAt(text, block)] ?? 0;
+    }
+    return block;
+  };
+  return {
+    add: (form) => {
+      if (known.has(form.text)) return;
+      known.add(form.text);
+      listIn(byFirstUnit, form.text.charAt(0)).push(form);
+      for (let before = 0; before < (form.isWrapped ? headLength : 1); before += 1) addHead(form, before);
+      spanMax = Math.max(spanMax, spanMaxOf(form));
+    },
+    find: (text) => {
+      const found: Found[] = [];
+      if (spanMax === 0) return found;
+      for (let block = nextHead(text, headLength - blockLength); block <= text.length - blockLength; ) {
+        const position = block - (headLength - blockLength);
+        for (const { form, before } of heads.get(text.slice(position, position + headLength)) ?? []) {
+          const start = before === '' ? position : startBefore(text, position, before);
+          const end = start < 0 ? undefined : endOf(text, start, form);
+          if (end !== undefined && end !== unfinished) found.push({ start, end });
+        }
+        block = nextHead(text, block + 1);
+      }
+      return found;
+    },
+    firstUnfinished: (text) => {
+      const first = Math.max(0, text.length - spanMax);
+      let breakAt = nextBreak(text, first);
+      for (let start = first; start < text.length; start += 1) {
+        if (start > breakAt) breakAt = nextBreak(text, start);
+        // A head that is all there and in one piece is known by its last block.
+        const isWhole = start + headLength <= Math.min(breakAt, text.length);
+        if (isWhole && shifts[blockAt(text, start + headLength - blockLength)] !== 0) continue;
+        for (const form of byFirstUnit.get(text.charAt(start)) ?? []) {
+          if (endOf(text, start, form) === unfinished) return start;
+        }
+      }
+      return text.length;
+    },
+  };
+}
+
+function listIn<Value>(map: Map<string, Value[]>, key: string): Value[] {
+  const list = map.get(key) ?? [];
+  map.set(key, list);
+  return list;
+}
+
+const blockLength = 3;
+
+function blockAt(text: string, start: number): number {
+  return (
+    ((text.charCodeAt(start) << 10) ^ (text.charCodeAt(start + 1) << 5) ^ text.charCodeAt(start + 2)) & 0xff_ff
+  );
+}
+
+const unfinished = 'unfinished';
+
+/** Where the form that starts at `start` ends; `unfinished` when the text ends first; undefined when it is another text. */
+function endOf(text: string, start: number, form: SecretForm): number | typeof unfinished | undefined {
+  const { text: expected, isWrapped } = form;
+  if (!isWrapped) {
+    if (text.startsWith(expected, start)) return start + expected.length;
+    const rest = text.length - start;
+    return rest < expected.length && expected.startsWith(text.slice(start)) ? unfinished : undefined;
+  }
+  let breaksLeft = breaksMaxOf(expected);
+  let position = start;
+  for (let index = 0; index < expected.length; index += 1, position += 1) {
+    if (index > 0 && text.charCodeAt(position) !== expected.charCodeAt(index) && breaksLeft > 0) {
+      position = breakEnd(text, position);
+      breaksLeft -= 1;
+    }
+    if (position >= text.length) return unfinished;
+    if (text.charCodeAt(position) !== expected.charCodeAt(index)) return undefined;
+  }
+  return position;
+}
+
+/** `\r\n`, also escaped up to twice, and an indentation. */
+const breakLengthMax = 32;
+/** OpenSSL breaks after 64 characters, `xxd -p` after 60; half of that leaves room for whoever breaks earlier. */
+const wrapWidthMin = 30;
+
+function breaksMaxOf(form: string): number {
+  return 1 + Math.ceil(form.length / wrapWidthMin);
+}
+
+/** How long a form can be with its breaks. */
+function spanMaxOf({ text, isWrapped }: SecretForm): number {
+  return isWrapped ? text.length + breakLengthMax * breaksMaxOf(text) : text.length;
+}
+
+/** The first character after `position` with which a break begins. */
+function nextBreak(text: string, position: number): number {
+  for (let index = position + 1; index < text.length; index += 1) {
+    const unit = text.charCodeAt(index);
+    if (unit === lineFeed || unit === carriageReturn || unit === backslash) return index;
   }
   return text.length;
 }
 
-function compile(all: ReadonlySet<string>): Forms {
-  const longestFirst = [...all].sort((left, right) => right.length - left.length);
-  const byFirstCharacter = new Map<string, string[]>();
-  for (const form of longestFirst) {
-    const sameStart = byFirstCharacter.get(form.charAt(0));
-    if (sameStart === undefined) byFirstCharacter.set(form.charAt(0), [form]);
-    else sameStart.push(form);
-  }
-  const alternation = longestFirst.map((form) => form.replace(/[.*+?^${}()|[\]\\/]/g, String.raw`\$&`)).join('|');
-  return {
-    pattern: alternation === '' ? undefined : new RegExp(alternation, 'g'),
-    byFirstCharacter,
-    lengthMax: longestFirst[0]?.length ?? 0,
-  };
+/** The end of a line break that begins at `start`; `start` when there is none. */
+function breakEnd(text: string, start: number): number {
+  const first = text.charCodeAt(start);
+  if (first !== lineFeed && first !== carriageReturn && first !== backslash) return start;
+  let end = start;
+  while (end < text.length && end - start < breakLengthMax && isBreak(text, end)) end += 1;
+  return end;
 }
 
-/** Every form in which a secret is printed by the programs that print secrets. */
-function formsOf(secret: string): readonly string[] {
-  const plain = [secret, ...secret.split('\n').map((line) => line.trim()), ...secretLeaves(secret)];
-  return plain
-    .filter((text) => text.length >= secretLengthMin)
-    .flatMap((text) => {
-      const escaped = jsonEscaped(text);
-      const encoded = encodeURIComponent(text.toWellFormed());
-      const lowerEncoded = encoded.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
-      // Tool arguments are JSON inside JSON, hence twice.
-      return [text, escaped, jsonEscaped(escaped), encoded, lowerEncoded].concat(base64Forms(text));
-    })
-    .filter((form) => form.length >= secretLengthMin);
+/** Where the form begins whose characters after a break are at `position`, given those before it; negative when it does not. */
+function startBefore(text: string, position: number, before: string): number {
+  let end = position;
+  while (end > 0 && position - end < breakLengthMax && isBreak(text, end - 1)) end -= 1;
+  return end < position && text.endsWith(before, end) ? end - before.length : -1;
 }
 
-function jsonEscaped(text: string): string {
-  return JSON.stringify(text).slice(1, -1);
-}
+const lineFeed = 0x0a;
+const carriageReturn = 0x0d;
+const backslash = 0x5c;
 
-/** Base64 of the secret wherever it stands in what was encoded (`user:secret`): without characters that share bits. */
-function base64Forms(text: string): readonly string[] {
-  const bytes = Buffer.from(text);
-  return [0, 1, 2].flatMap((offset) => {
-    const encoded = Buffer.concat([Buffer.alloc(offset), bytes])
-      .toString('base64')
-      .replace(/=+$/, '');
-    const isLastShared = (offset + bytes.length) % 3 !== 0;
-    const form = encoded.slice(Math.ceil((offset * 8) / 6), isLastShared ? -1 : undefined);
-    return [form, form.replaceAll('+', '-').replaceAll('/', '_')];
-  });
-}
-
-const secretKeyPattern = /key|secret|token|password|credential/i;
-
-/** A service account is one JSON document: once parsed its key is printed alone. */
-function secretLeaves(secret: string): readonly string[] {
-  if (!secret.trimStart().startsWith('{')) return [];
-  const leaves: string[] = [];
-  try {
-    JSON.parse(secret, (key: string, value: unknown) => {
-      if (typeof value === 'string' && secretKeyPattern.test(key)) leaves.push(value, ...value.split('\n'));
-      return value;
-    });
-  } catch {
-    // Starts like JSON and is none: its lines are registered anyway.
-    return [];
-  }
-  return leaves;
+/** A character of a line break or of an indentation, `r` and `n` only when they are escaped. */
+function isBreak(text: string, position: number): boolean {
+  const unit = text.charCodeAt(position);
+  if (unit === lineFeed || unit === carriageReturn || unit === 0x20 || unit === 0x09 || unit === backslash) return true;
+  return (unit === 0x6e || unit === 0x72) && text.charCodeAt(position - 1) === backslash;
 }
