@@ -33,7 +33,7 @@ export async function build(options: BuildOptions): Promise<void> {
     // One name whatever the target: the name is part of the binary, and builds are to be reproducible.
     const compiled = join(scratch, `kubiya${target.suffix}`);
     const result = await Bun.build({
-      entrypoints: [options.entryPoint ?? join(root, 'src/main.ts'), temporal.threadEntryPoint],
+      entrypoints: [options.entryPoint ?? join(root, 'src/main.ts')],
       root,
       format: 'esm',
       splitting: true,

@@ -1,34 +1,23 @@
-// Makes the Temporal SDK fit into one compiled file: six patches, each of which fails the build when it no longer applies.
-import { existsSync, readFileSync } from 'node:fs';
+// Makes the Temporal SDK fit into one file, for Bun and for Node: six patches, each of which fails the build when it no longer applies.
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join, relative, sep } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { BunPlugin } from 'bun';
 
 /** The SDK versions these patches were read and run against. */
 const checkedVersions = /^1\.24\./;
 const checkedPackages = ['worker', 'core-bridge', 'workflow', 'activity', 'client', 'common', 'proto'];
 
-/** Where Bun puts the entry points of a compiled binary, as `process.platform` sees it at run time. */
-const embeddedRoot = `(process.platform === 'win32' ? 'B:/~BUN/root/' : '/$bunfs/root/')`;
-
 interface Patch {
   readonly name: string;
   /** Matches the absolute path of the module that is patched. */
   readonly path: RegExp;
   /** Returns the new text of the module; throws when the old one is not what the patch was written for. */
-  readonly apply: (source: string, place: PatchPlace) => string;
-}
-
-interface PatchPlace {
-  readonly path: string;
-  /** The workflow thread's entry point, from the root of the build. */
-  readonly threadPath: string;
+  readonly apply: (source: string, path: string) => string;
 }
 
 export interface TemporalPlugin {
   readonly plugin: BunPlugin;
-  /** The workflow thread: must be an entry point of the build, beside the program. */
-  readonly threadEntryPoint: string;
   /** Throws unless every patch was applied; call it after the build. */
   readonly assertApplied: () => void;
 }
@@ -36,16 +25,13 @@ export interface TemporalPlugin {
 /** `root` is the build's root and holds node_modules. */
 export function createTemporalPlugin(root: string): TemporalPlugin {
   for (const name of checkedPackages) assertCheckedVersion(root, name);
-  const threadEntryPoint = join(packageDirectory(root, 'worker'), 'lib/workflow/workflow-worker-thread.js');
-  if (!existsSync(threadEntryPoint)) throw new Error(`temporal-plugin: there is no ${threadEntryPoint}`);
-  const threadPath = relative(root, threadEntryPoint).split(sep).join('/');
   const applied = new Set<string>();
   const plugin: BunPlugin = {
     name: 'temporal',
     setup(build) {
       for (const patch of patches) {
         build.onLoad({ filter: patch.path }, ({ path }) => {
-          const contents = patch.apply(readFileSync(path, 'utf8'), { path, threadPath });
+          const contents = patch.apply(readFileSync(path, 'utf8'), path);
           applied.add(patch.name);
           return { loader: 'js', contents };
         });
@@ -54,7 +40,6 @@ export function createTemporalPlugin(root: string): TemporalPlugin {
   };
   return {
     plugin,
-    threadEntryPoint,
     assertApplied() {
       const missing = patches.filter((patch) => !applied.has(patch.name)).map((patch) => patch.name);
       if (missing.length > 0) throw new Error(`temporal-plugin: never applied: ${missing.join(', ')}`);
@@ -64,11 +49,11 @@ export function createTemporalPlugin(root: string): TemporalPlugin {
 
 export const patches: readonly Patch[] = [
   {
-    // The SDK looks for the addon beside itself. `src/worker/native.ts` extracts ours and names it in this variable, which
-    // must be an environment variable: the workflow thread has its own globals.
+    // The SDK looks for the addon beside itself. `src/worker/native.ts` extracts ours, `src/worker/addon-path.ts` names it in
+    // this variable.
     name: 'core-bridge/common.js',
     path: /@temporalio[\\/]core-bridge[\\/]common\.js$/,
-    apply(source, { path }) {
+    apply(source, path) {
       const index = readFileSync(join(dirname(path), 'index.js'), 'utf8');
       expectOnce(index, 'const nativeLibPath = getPrebuiltPath();', 'core-bridge/index.js');
       expectOnce(index, 'require(nativeLibPath)', 'core-bridge/index.js');
@@ -79,26 +64,30 @@ export const patches: readonly Patch[] = [
       );
       return `exports.getPrebuiltPath = () => {
   const path = process.env.KUBIYA_INTERNAL_CORE_BRIDGE;
-  if (!path) throw new Error('prepareNativeAddon() must run before the Temporal worker is imported');
+  if (!path) throw new Error('setNativeAddon() must run before the Temporal worker is imported');
   return path;
 };\n`;
     },
   },
   {
-    // The thread is the second entry point of the binary; an absolute path cannot be taken over by a file beside the binary.
+    // Our workflows have no thread of their own (src/worker/tuning.ts), so its entry point need not be part of the build.
     name: 'worker/threaded-vm.js',
     path: /@temporalio[\\/]worker[\\/]lib[\\/]workflow[\\/]threaded-vm\.js$/,
-    apply(source, { threadPath }) {
-      const call = "require.resolve('./workflow-worker-thread')";
-      expectOnce(source, call, this.name);
-      return source.replace(call, () => `(${embeddedRoot} + ${JSON.stringify(threadPath)})`);
+    apply(source, path) {
+      expectOnce(source, 'exports.ThreadedVMWorkflowCreator = ThreadedVMWorkflowCreator;', this.name);
+      const worker = readFileSync(join(dirname(path), '../worker.js'), 'utf8');
+      expectOnce(worker, 'threaded_vm_1.', 'worker/worker.js');
+      expectOnce(worker, 'await threaded_vm_1.ThreadedVMWorkflowCreator.create({', 'worker/worker.js');
+      return `exports.ThreadedVMWorkflowCreator = class {
+  static create() { throw new Error('workflows have no thread in this build: set debugMode'); }
+};\n`;
     },
   },
   {
     // Workflows are bundled at build time: webpack, swc and their loaders stay out of the binary.
     name: 'worker/bundler.js',
     path: /@temporalio[\\/]worker[\\/]lib[\\/]workflow[\\/]bundler\.js$/,
-    apply(source, { path }) {
+    apply(source, path) {
       expectOnce(
         source,
         "exports.defaultWorkflowInterceptorModules = [require.resolve('../workflow-log-interceptor')];",
@@ -123,7 +112,7 @@ exports.WorkflowCodeBundler = class { constructor() { refuse(); } };\n`;
     // It reads mappings.wasm beside itself, which exists on the build machine only.
     name: 'source-map/read-wasm.js',
     path: /node_modules[\\/]source-map[\\/]lib[\\/]read-wasm\.js$/,
-    apply(source, { path }) {
+    apply(source, path) {
       expectOnce(source, 'path.join(__dirname, "mappings.wasm")', this.name);
       const wasm = readFileSync(join(dirname(path), 'mappings.wasm')).toString('base64');
       return `module.exports = async () => {
@@ -137,7 +126,7 @@ module.exports.initialize = () => {};\n`;
     // A debugger's helper that starts a thread and interceptors by the paths they have on the build machine.
     name: 'worker/debug-replayer.js',
     path: /@temporalio[\\/]worker[\\/]lib[\\/]debug-replayer[\\/]index\.js$/,
-    apply(source, { path }) {
+    apply(source, path) {
       expectOnce(source, 'exports.startDebugReplayer = startDebugReplayer;', this.name);
       expectOnce(readFileSync(join(dirname(path), '../index.js'), 'utf8'), 'debug_replayer_1.', 'worker/index.js');
       return "exports.startDebugReplayer = () => { throw new Error('the debug replayer is not part of this build'); };\n";

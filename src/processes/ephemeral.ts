@@ -13,7 +13,8 @@ import { createGroupRecord, ownIdentity, writeInstance } from '../supervisor/ins
 import { version } from '../version.ts';
 import { createInstanceScope, type InstanceScope } from './instance-scope.ts';
 import { startPrivateControlPlane } from './local-control-plane.ts';
-import { loadTemporalWorker, startSessionWorker, type SessionWorker } from './session-worker.ts';
+import { loadTemporalWorker } from './runtime.ts';
+import { startSessionWorker, type SessionWorker } from './session-worker.ts';
 import { createTeardown, type Teardown } from './teardown.ts';
 import { ephemeralQueuePrefix, prepareWorkerPlace, sweepLeftovers } from './worker-place.ts';
 
@@ -114,7 +115,10 @@ async function start(config: Config, options: EphemeralOptions, parts: Parts): P
 async function checkProvider(config: Config): Promise<void> {
   const credentials = config.providers.reveal();
   if (config.profile.kind === 'cloud') return; // registration may bring the gateway's
-  resolveModel(config.model ?? (await discoverProvider(credentials, undefined, createFetch(config.network))), credentials);
+  resolveModel(
+    config.model ?? (await discoverProvider(credentials, undefined, createFetch(config.network))),
+    credentials,
+  );
 }
 
 /** `local-exec-` is what the cloud knows as ephemeral; the last part keeps two starts in one second apart. */

@@ -16,13 +16,12 @@ import { createSystemInfoCollector, type SystemInfoCollector } from '../telemetr
 import { createMeter, type Meter, type WorkerCounters } from '../telemetry/meter.ts';
 import { version } from '../version.ts';
 import type { Session, TemporalAddress } from '../worker/deps.ts';
-import { prepareNativeAddon } from '../worker/native.ts';
 import type { RunningWorker } from '../worker/run.ts';
 import { journalIdentity } from '../worker/sole-journal.ts';
 import type { InstanceScope } from './instance-scope.ts';
 import { caCertificateOf, proxyOf } from './network.ts';
 import type { Teardown } from './teardown.ts';
-import { startHostedWorker, type HostedWorker, type WorkerHost } from './worker-deps.ts';
+import type { TemporalEngine, WorkerHost } from './worker-deps.ts';
 import type { SessionHealth } from './worker-view.ts';
 
 export interface WorkerPlace {
@@ -61,10 +60,6 @@ export interface SessionWorker {
   health(): SessionHealth;
 }
 
-export interface TemporalEngine {
-  readonly startWorker: (session: Session, host: WorkerHost, signal: AbortSignal) => Promise<HostedWorker>;
-}
-
 /** Registration is tried again for as long as a server may be restarting; a worker that cannot register is of no use. */
 const registrationAttemptsMax = 8;
 const registrationBackoff = { firstMs: 500, mostMs: 10_000 };
@@ -77,13 +72,6 @@ const fullHeartbeatEveryMs = 300_000;
 const publisherStopMs = 5_000;
 /** Calls that are told to stop get 8 s (worker/run.ts). */
 const failedStartDrainMs = 10_000;
-
-/** Makes the native addon available and loads the Temporal worker; begin it before anything else, await it last. */
-export async function loadTemporalWorker(config: Config): Promise<TemporalEngine> {
-  await prepareNativeAddon(config.paths.cacheDirectory, { mustVerify: config.mustVerifyCache });
-  const { startWorker: start } = await import('../worker/run.ts');
-  return { startWorker: (session, host, signal) => startHostedWorker({ start, session, host }, signal) };
-}
 
 /** Registers, connects, beats, polls; resolves when all of it is true. Steps to undo it go into `teardown`. */
 export async function startSessionWorker(options: SessionWorkerOptions, teardown: Teardown): Promise<SessionWorker> {

@@ -40,7 +40,13 @@ export interface HostedStats {
   readonly modelCallsRepaid: number;
 }
 
-export type StartWorker = (session: Session, deps: WorkerDeps, signal: AbortSignal) => Promise<RunningWorker>;
+/** Where the Temporal side runs: in this process, or in Node. */
+export interface TemporalEngine {
+  /** Resolves when the worker polls. Throws a KubiyaError, with nothing left behind. */
+  startWorker(session: Session, host: WorkerHost, signal: AbortSignal): Promise<HostedWorker>;
+}
+
+type StartWorker = (session: Session, deps: WorkerDeps, signal: AbortSignal) => Promise<RunningWorker>;
 
 /** The whole Temporal side of a session. Throws what `start` throws, with nothing left open. */
 export async function startHostedWorker(

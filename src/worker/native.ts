@@ -1,11 +1,8 @@
-// Hands the Temporal SDK its native addon from a cache that we check, before anything imports `@temporalio/worker`.
+// Puts the native addon of the Temporal SDK into a cache that we check, whoever loads it then: this process, a probe or Node.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { nativeAddon } from '#generated/native-addon';
 import { extractAsset } from '../lib/extract-asset.ts';
-
-/** Read by the patched SDK (scripts/temporal-plugin.ts), in the workflow thread too: that is why it is an environment variable. */
-const addonVariable = 'KUBIYA_INTERNAL_CORE_BRIDGE';
 
 export interface NativeAddonOptions {
   /** Hash the cached addon even if it is unchanged since it was last verified (`KUBIYA_VERIFY`). */
@@ -13,13 +10,11 @@ export interface NativeAddonOptions {
 }
 
 /**
- * Extracts the addon into `<cacheDirectory>/native` if it is not there and tells the SDK where it is. Returns its path.
+ * Extracts the addon into `<cacheDirectory>/native` if it is not there or wrong, and returns its path, which names its digest.
  * Throws `KubiyaError` with code `cache_unwritable` or `cache_not_executable`.
  */
-export async function prepareNativeAddon(cacheDirectory: string, options: NativeAddonOptions = {}): Promise<string> {
-  // An inherited value names foreign code to load.
-  delete process.env[addonVariable];
-  const path = await extractAsset({
+export function extractNativeAddon(cacheDirectory: string, options: NativeAddonOptions = {}): Promise<string> {
+  return extractAsset({
     directory: join(cacheDirectory, 'native'),
     name: 'temporal-core',
     suffix: '.node',
@@ -29,6 +24,4 @@ export async function prepareNativeAddon(cacheDirectory: string, options: Native
     open: () => [readFileSync(nativeAddon.path)],
     mustVerify: options.mustVerify ?? false,
   });
-  process.env[addonVariable] = path;
-  return path;
 }

@@ -84,8 +84,8 @@ export const doors: readonly Door[] = [
   },
   {
     names: ['process.env', 'Bun.env'],
-    allowed: ['config/sources.ts', 'worker/native.ts'],
-    reason: 'every setting has an origin that can be shown; worker/native.ts tells the SDK where its addon is',
+    allowed: ['config/sources.ts', 'worker/addon-path.ts'],
+    reason: 'every setting has an origin that can be shown; worker/addon-path.ts tells the SDK where its addon is',
   },
   {
     names: ['process.on(SIG*)', 'process.once(SIG*)', 'process.addListener(SIG*)'],

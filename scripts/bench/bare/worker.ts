@@ -1,12 +1,13 @@
 // A Temporal worker without an agent, compiled like ours and with our settings: what a turn of ours is compared to.
 import { readFileSync } from 'node:fs';
-import { prepareNativeAddon } from '../../../src/worker/native.ts';
+import { setNativeAddon } from '../../../src/worker/addon-path.ts';
+import { extractNativeAddon } from '../../../src/worker/native.ts';
 import { connectionTuning, workerTuning } from '../../../src/worker/tuning.ts';
 import * as activities from './activities.ts';
 
 const [, , address = '', taskQueue = '', bundlePath = '', cacheDirectory = ''] = process.argv;
 
-await prepareNativeAddon(cacheDirectory);
+setNativeAddon(await extractNativeAddon(cacheDirectory));
 const { DefaultLogger, NativeConnection, Runtime, Worker } = await import('@temporalio/worker');
 Runtime.install({
   logger: new DefaultLogger('ERROR'),

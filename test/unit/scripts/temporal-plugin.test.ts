@@ -16,7 +16,10 @@ const modules: Readonly<
   'core-bridge/common.js': { path: '@temporalio/core-bridge/common.js', change: ['getPrebuiltPath,', 'getAddonPath,'] },
   'worker/threaded-vm.js': {
     path: '@temporalio/worker/lib/workflow/threaded-vm.js',
-    change: ["require.resolve('./workflow-worker-thread')", "require.resolve('./thread')"],
+    change: [
+      'exports.ThreadedVMWorkflowCreator = ThreadedVMWorkflowCreator',
+      'exports.Threads = ThreadedVMWorkflowCreator',
+    ],
   },
   'worker/bundler.js': {
     path: '@temporalio/worker/lib/workflow/bundler.js',
@@ -46,12 +49,12 @@ describe('every patch', () => {
 
     test(`${patch.name}: applies to the installed SDK and refuses a changed one`, () => {
       expect(path).toMatch(patch.path);
-      const patched = patch.apply(source, { path, threadPath: 'a/thread.js' });
+      const patched = patch.apply(source, path);
       expect(patched).not.toBe(source);
       expect(patched).not.toContain('__dirname');
       const changed = source.replaceAll(place.change[0], place.change[1]);
       expect(changed).not.toBe(source);
-      expect(() => patch.apply(changed, { path, threadPath: 'a/thread.js' })).toThrow('the SDK has changed');
+      expect(() => patch.apply(changed, path)).toThrow('the SDK has changed');
     });
   }
 });
@@ -62,7 +65,7 @@ test('names that worker.js takes from the bundler are the known ones', () => {
   writeFileSync(join(directory, 'worker.js'), 'bundler_1.WorkflowCodeBundler; bundler_1.somethingNew;');
   const path = join(directory, 'workflow/bundler.js');
   const patch = patches.find(({ name }) => name === 'worker/bundler.js');
-  expect(() => patch?.apply(readFileSync(path, 'utf8'), { path, threadPath: '' })).toThrow('somethingNew');
+  expect(() => patch?.apply(readFileSync(path, 'utf8'), path)).toThrow('somethingNew');
 });
 
 test('an SDK version that was not checked fails the build', () => {
