@@ -63,16 +63,19 @@ async function complete(
   });
   await using exchange = openExchange(signal);
   const response = await post(target, request, exchange);
-  if ('kind' in response) return { ok: false, failure: response };
+  const { traffic } = exchange;
+  if ('kind' in response) return { ok: false, failure: response, traffic };
   const answer = await readAnswer(target, response, decoder, exchange);
-  if ('kind' in answer) return { ok: false, failure: answer };
-  const { content, toolCalls, thinking, finishReason, usage } = answer;
+  if ('kind' in answer) return { ok: false, failure: answer, traffic };
+  const { content, toolCalls, thinking, finishReason, usage, costUsd } = answer;
   return {
     ok: true,
+    traffic,
     result: {
       message: { role: 'assistant', content, toolCalls, ...(thinking.length === 0 ? {} : { thinking }) },
       finishReason,
       usage,
+      costUsd,
       model: answer.model ?? target.endpoint.wireModel,
       durationMs: sinceStart(),
       firstDeltaMs,
@@ -84,10 +87,12 @@ async function complete(
 async function post(target: Target, request: ModelRequest, exchange: Exchange): Promise<Response | ModelFailure> {
   const { dialect, endpoint } = target;
   exchange.expect('first_byte', endpoint.firstByteTimeoutMs);
+  const body = JSON.stringify(dialect.encode(request, endpoint, { hasUsageOption: target.hasUsageOption }));
+  exchange.traffic.bytesSent += Buffer.byteLength(body);
   const call = target.fetch(`${endpoint.baseUrl}${dialect.path}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', accept: 'text/event-stream', ...dialect.headers(endpoint.key) },
-    body: JSON.stringify(dialect.encode(request, endpoint, { hasUsageOption: target.hasUsageOption })),
+    body,
     // A redirect would carry the key to another host.
     redirect: 'manual',
     signal: exchange.signal,
@@ -103,10 +108,11 @@ async function post(target: Target, request: ModelRequest, exchange: Exchange): 
   }
   if (response.ok) return response;
   const { status, headers } = response;
-  const body = await readText(response, errorBodyBytesMax, exchange);
+  const refusal = await readText(response, errorBodyBytesMax, exchange);
   if (exchange.stopped === 'cancelled') return failureFromStop(target, exchange.stopped);
-  const isUsageOptionRefused = (status === 400 || status === 422) && /stream_options|include_usage/.test(body);
-  if (!isUsageOptionRefused || !target.hasUsageOption) return failureFromStatus(endpoint, { status, headers, body });
+  const isUsageOptionRefused = (status === 400 || status === 422) && /stream_options|include_usage/.test(refusal);
+  if (!isUsageOptionRefused || !target.hasUsageOption)
+    return failureFromStatus(endpoint, { status, headers, body: refusal });
   target.hasUsageOption = false;
   return await post(target, request, exchange);
 }

@@ -37,6 +37,7 @@ export interface DecodedAnswer {
   readonly thinking: ThinkingBlock[];
   readonly finishReason: FinishReason;
   readonly usage: Usage;
+  readonly costUsd?: number | undefined;
   readonly model: string | undefined;
 }
 

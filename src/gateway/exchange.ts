@@ -22,6 +22,8 @@ export interface Exchange extends AsyncDisposable {
   isBroken: boolean;
   /** Starts a new wait, which ends the one before. */
   expect(stop: Exclude<Stop, 'cancelled'>, limitMs: number): void;
+  /** Bytes of the bodies so far. */
+  readonly traffic: { bytesSent: number; bytesReceived: number };
   /** The reader to release at the end. */
   reader: ByteReader | undefined;
 }
@@ -46,6 +48,7 @@ export function openExchange(outer: AbortSignal): Exchange {
     signal: controller.signal,
     aborted,
     isBroken: false,
+    traffic: { bytesSent: 0, bytesReceived: 0 },
     reader: undefined,
     get stopped() {
       return stopped;
@@ -97,6 +100,7 @@ export async function* chunksOf(response: Response, exchange: Exchange): AsyncGe
       exchange.reader = undefined;
       return;
     }
+    exchange.traffic.bytesReceived += chunk.value.length;
     yield chunk.value;
   }
 }

@@ -152,6 +152,7 @@ function result(
     finishReason: rest.finishReason,
     usage: noUsage,
     model: offlineModelId,
+    costUsd: 0,
     durationMs: 0,
   };
 }

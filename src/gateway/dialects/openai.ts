@@ -79,6 +79,7 @@ interface Gathered {
   content: string;
   finishReason: string | undefined;
   usage: Usage;
+  costUsd: number | undefined;
   model: string | undefined;
   hasChoice: boolean;
   isDone: boolean;
@@ -92,6 +93,7 @@ function createDecoder(options: DecoderOptions): StreamDecoder {
     content: '',
     finishReason: undefined,
     usage: noUsage,
+    costUsd: undefined,
     model: undefined,
     hasChoice: false,
     isDone: false,
@@ -113,6 +115,7 @@ function createDecoder(options: DecoderOptions): StreamDecoder {
         thinking: [],
         finishReason: readFinishReason(gathered.finishReason, toolCalls.length),
         usage: gathered.usage,
+        costUsd: gathered.costUsd,
         model: gathered.model,
       };
     },
@@ -128,7 +131,10 @@ function takeEvent(gathered: Gathered, data: string, onDelta: OnDelta): DecoderS
   if (!isJsonObject(chunk)) return { type: 'garbage', detail: 'an event that is not JSON' };
   if (hasError(chunk)) return { type: 'error', body: chunk };
   gathered.model = textOf(chunk['model']) || gathered.model;
-  if (isJsonObject(chunk['usage'])) gathered.usage = readUsage(chunk['usage']);
+  if (isJsonObject(chunk['usage'])) {
+    gathered.usage = readUsage(chunk['usage']);
+    gathered.costUsd = readCost(chunk['usage']['cost']);
+  }
   const choice: unknown = Array.isArray(chunk['choices']) ? chunk['choices'][0] : undefined;
   if (!isJsonObject(choice)) return { type: 'more' };
   gathered.hasChoice = true;
@@ -192,6 +198,11 @@ function readFinishReason(reason: string | undefined, callCount: number): Finish
   if (reason === 'length' || reason === 'content_filter') return reason;
   // Servers disagree about `stop` with calls and `tool_calls` without; the calls are what counts.
   return callCount > 0 ? 'tool_calls' : 'stop';
+}
+
+/** OpenRouter, and LiteLLM when it is told to, say in the usage what a call cost in US dollars. */
+function readCost(cost: unknown): number | undefined {
+  return typeof cost === 'number' && Number.isFinite(cost) && cost >= 0 ? cost : undefined;
 }
 
 function readUsage(usage: JsonObject): Usage {
