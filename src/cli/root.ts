@@ -18,7 +18,12 @@ export const root: Command = {
     }),
     worker: {
       meta: { description: 'run a worker on this machine' },
-      subCommands: { start: lazy(() => import('./commands/worker/start.ts')) },
+      subCommands: {
+        start: lazy(() => import('./commands/worker/start.ts')),
+        status: lazy(() => import('./commands/worker/status.ts')),
+        list: lazy(() => import('./commands/worker/list.ts')),
+        clean: lazy(() => import('./commands/worker/clean.ts')),
+      },
     },
     server: {
       meta: { description: 'run the embedded control plane' },

@@ -10,6 +10,9 @@ export type CommandScope =
   | 'server'
   /** What works on the data of the embedded control plane: its backup, its restore. */
   | 'data'
+  /** The context file. */
+  | 'contexts'
+  | 'login'
   /** Every option: `config show`. */
   | 'show'
   /** A worker of this machine: which queue is meant. */
@@ -21,6 +24,8 @@ export type OptionType =
   | { readonly type: 'text' }
   | { readonly type: 'path' }
   | { readonly type: 'url' }
+  /** The URL of an HTTP proxy, with its scheme added where it is left out; its credentials are never shown. */
+  | { readonly type: 'proxy' }
   | { readonly type: 'switch' }
   | { readonly type: 'integer'; readonly min: number; readonly max: number }
   | { readonly type: 'seconds'; readonly min: number; readonly max: number }
@@ -53,6 +58,8 @@ export type OptionDeclaration = OptionType & {
 };
 
 const connecting = ['api', 'exec', 'worker'] as const;
+/** What opens connections of any kind. */
+const networking = [...connecting, 'server', 'login'] as const;
 const working = ['exec', 'worker'] as const;
 const logging = ['exec', 'worker', 'server'] as const;
 
@@ -61,6 +68,15 @@ const dayMs = 86_400 * secondMs;
 const logLevels = ['debug', 'info', 'warn', 'warning', 'error'] as const;
 
 export const options = {
+  contextName: {
+    type: 'text',
+    flag: 'context',
+    environment: ['KUBIYA_CONTEXT'],
+    defaultText: 'current-context of the context file',
+    valueName: 'name',
+    scopes: [...connecting, 'contexts', 'login'],
+    description: 'context of the context file to use',
+  },
   apiKey: {
     type: 'text',
     environment: ['KUBIYA_API_KEY'],
@@ -82,7 +98,7 @@ export const options = {
     contextKey: 'api-url',
     default: 'https://control-plane.kubiya.ai',
     valueName: 'url',
-    scopes: connecting,
+    scopes: [...connecting, 'login'],
     description: 'base URL of the control plane',
   },
   localServer: {
@@ -447,37 +463,66 @@ export const options = {
     scopes: ['server'],
     description: 'use TLS to that cluster (implied by an API key)',
   },
-  httpProxy: {
+  loginIssuer: {
+    type: 'url',
+    environment: ['KUBIYA_LOGIN_ISSUER'],
+    default: 'https://kubiya.us.auth0.com',
+    scopes: ['login'],
+    description: 'identity provider of `kubiya login`',
+  },
+  loginClientId: {
     type: 'text',
-    environment: ['HTTP_PROXY', 'http_proxy'],
-    isSecret: true,
-    scopes: [...connecting, 'server'],
+    environment: ['KUBIYA_LOGIN_CLIENT_ID'],
+    default: 'SxpP9OU7VSvvPivHFQY5Get3uC1Bx4Jf',
+    scopes: ['login'],
+    description: 'client id that the identity provider knows us by',
+  },
+  loginAudience: {
+    type: 'text',
+    environment: ['KUBIYA_LOGIN_AUDIENCE'],
+    default: 'https://kubiya.ai/api',
+    scopes: ['login'],
+    description: 'API that the token is for',
+  },
+  loginPort: {
+    type: 'integer',
+    min: 1,
+    max: 65_535,
+    environment: ['KUBIYA_LOGIN_PORT'],
+    // Part of the redirect that is registered with the identity provider.
+    default: 9000,
+    scopes: ['login'],
+    description: 'loopback port on which the identity provider answers; its redirect must be registered there',
+  },
+  httpProxy: {
+    type: 'proxy',
+    environment: ['http_proxy', 'HTTP_PROXY'],
+    scopes: networking,
     description: 'proxy for plain HTTP',
   },
   httpsProxy: {
-    type: 'text',
-    environment: ['HTTPS_PROXY', 'https_proxy'],
-    isSecret: true,
-    scopes: [...connecting, 'server'],
+    type: 'proxy',
+    environment: ['https_proxy', 'HTTPS_PROXY'],
+    scopes: networking,
     description: 'proxy for HTTPS and for the connection to Temporal',
   },
   noProxy: {
     type: 'text',
-    environment: ['NO_PROXY', 'no_proxy'],
-    scopes: [...connecting, 'server'],
-    description: 'hosts that are reached without a proxy',
+    environment: ['no_proxy', 'NO_PROXY'],
+    scopes: networking,
+    description: 'hosts that are reached without a proxy: names with all below them, host:port, address ranges, or *',
   },
   caFile: {
     type: 'path',
     environment: ['KUBIYA_CA_FILE', 'SSL_CERT_FILE'],
-    scopes: [...connecting, 'server'],
-    description: 'PEM file of certificate authorities to trust',
+    scopes: networking,
+    description: 'PEM file of certificate authorities to trust besides the usual ones',
   },
   isDebug: {
     type: 'switch',
     environment: ['KUBIYA_DEBUG'],
     default: false,
-    scopes: ['api', 'exec', 'worker', 'server'],
+    scopes: networking,
     description: 'show stack traces and log in detail',
   },
   mustVerifyCache: {
@@ -492,7 +537,8 @@ export const options = {
     flag: 'non-interactive',
     environment: ['KUBIYA_NON_INTERACTIVE'],
     default: false,
-    scopes: ['exec'],
+    scopes: ['exec', 'here'],
+    flagScopes: ['exec'],
     description: 'never ask; what would be asked is an error',
   },
 } as const satisfies Record<string, OptionDeclaration>;
