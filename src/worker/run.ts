@@ -1,12 +1,9 @@
 // Runs the Temporal worker of a session: connects, polls, and walks down the drain ladder when told.
-import { LoggerWithComposedMetadata } from '@temporalio/common';
-import { DefaultLogger, Runtime, type LogLevel } from '@temporalio/worker';
-import { messageOf } from '../errors.ts';
-import type { Log } from '../telemetry/log.ts';
 import { lookAtTaskQueue } from './connection.ts';
 import type { Session, TemporalAddress, WorkerDeps } from './deps.ts';
 import type { ExecutionEnd, WorkSnapshot } from './executions.ts';
 import { startPolling, type Polling } from './polling.ts';
+import { installRuntime } from './runtime.ts';
 import {
   localWatchIntervalMs,
   remoteWatchIntervalMs,
@@ -47,7 +44,7 @@ const liveLookMs = 100;
 
 /** Resolves when the worker polls. Throws a KubiyaError when Temporal cannot be reached or refuses, else the signal's reason. */
 export async function startWorker(session: Session, deps: WorkerDeps, signal: AbortSignal): Promise<RunningWorker> {
-  installRuntime(deps.log);
+  installRuntime({ log: deps.log, metricsPort: session.temporalMetricsPort });
   const { log, clock, calls, executions } = deps;
   const polling = await startPolling(session, deps, signal);
   const watch = startTemporalWatch({
@@ -72,40 +69,6 @@ export async function startWorker(session: Session, deps: WorkerDeps, signal: Ab
     },
     wake: () => watch.wake(),
   };
-}
-
-/** The runtime is one per process; in a test or an `exec --local` with several workers the first one's log is used. */
-function installRuntime(log: Log): void {
-  if (isRuntimeInstalled()) return;
-  const logger = new DefaultLogger('INFO', ({ level, message, meta }) =>
-    write(log.child('temporal'), level, message, meta),
-  );
-  // The SDK gathers the facts for a dozen such lines a turn, a millisecond, before the logger's level drops them.
-  LoggerWithComposedMetadata.prototype.trace = ignore;
-  LoggerWithComposedMetadata.prototype.debug = ignore;
-  Runtime.install({
-    logger,
-    shutdownSignals: [],
-    telemetryOptions: { logging: { forward: {}, filter: 'temporalio_sdk_core=WARN,temporalio_client=WARN,ERROR' } },
-  });
-}
-
-function ignore(): void {
-  // Below the level of our log.
-}
-
-function isRuntimeInstalled(): boolean {
-  return '_instance' in Runtime && Runtime._instance !== undefined;
-}
-
-/** During an outage Core repeats itself many times a second (temporal.md §1.3): those lines are for debugging. */
-const outageNoise = /retried \d+ times|Task not found when completing/;
-
-function write(log: Log, level: LogLevel, message: string, meta: Record<string, unknown> | undefined): void {
-  const fields = meta?.['error'] === undefined ? {} : { reason: messageOf(meta['error']) };
-  if (level === 'ERROR') log.error(message, fields);
-  else if (level === 'WARN' && !outageNoise.test(message)) log.warn(message, fields);
-  else log.debug(message, fields);
 }
 
 function createLadder(
