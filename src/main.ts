@@ -1,7 +1,9 @@
 // Entry point: the arguments go to the command line, its answer becomes the exit code; the only place that ends the process.
 import { version } from './version.ts';
 
-const words = process.argv.slice(2);
+const typed = process.argv.slice(2);
+/** A supervised worker has it for `ps` and `pkill`; it says nothing to us. */
+const words = typed.at(-1)?.startsWith('--tag=worker.py:') === true ? typed.slice(0, -1) : typed;
 
 if (words.length === 1 && (words[0] === '--version' || words[0] === '-V')) {
   // Answered before anything else is loaded: scripts and health checks ask this often.
@@ -10,6 +12,9 @@ if (words.length === 1 && (words[0] === '--version' || words[0] === '-V')) {
 } else if (words[0] === '__guardian') {
   const { runGuardian } = await import('./processes/guardian.ts');
   process.exit(await runGuardian());
+} else if (words[0] === '__supervisor') {
+  const { runSupervisor } = await import('./processes/supervisor.ts');
+  process.exit(await runSupervisor());
 } else {
   const { runCommandLine } = await import('./cli/run.ts');
   process.exit(await runCommandLine(words));

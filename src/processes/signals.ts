@@ -16,11 +16,11 @@ export interface StopSignals {
 }
 
 /**
- * Takes over SIGINT, SIGTERM and SIGHUP until disposed, but not one that whoever started us had ignored: that is how nohup
+ * Takes over SIGINT, SIGTERM and SIGHUP (or those that are wanted) until disposed, but not one that whoever started us had ignored: that is how nohup
  * and a shell's `&` say that it is not meant for us. A signal that comes before the first handler is given to it.
  */
-export function installSignals(): StopSignals {
-  const taken = stopSignals.filter((signal) => !isIgnored(signal));
+export function installSignals(wanted = stopSignals): StopSignals {
+  const taken = wanted.filter((signal) => !isIgnored(signal));
   let count = 0;
   const handlers: ((count: number, name: NodeJS.Signals) => void)[] = [];
   let early: NodeJS.Signals | undefined;

@@ -6,8 +6,10 @@ import {
   type LiveStatus,
   liveStatusSchema,
   type StopRequest,
+  type SupervisedBy,
   type SupervisorRecord,
   supervisorRecordSchema,
+  type WorkerMessage,
 } from '../protocol/instance.ts';
 
 /** What a worker says of itself; undefined when nobody answers there in time, or somebody else does. Never rejects. */
@@ -25,9 +27,25 @@ export async function askToStop(control: ControlAddress, body: StopRequest, time
   return (await call(control, 'POST', '/v1/stop', { timeoutMs, body })) !== undefined;
 }
 
-/** To a supervisor; its answer comes when it has begun. */
-export async function askToRestart(control: ControlAddress, body: StopRequest, timeoutMs: number): Promise<boolean> {
-  return (await call(control, 'POST', '/v1/restart', { timeoutMs, body })) !== undefined;
+/** To a supervisor. Undefined when it has begun, else why not. Never rejects. */
+export async function askToRestart(
+  control: ControlAddress,
+  body: StopRequest,
+  timeoutMs: number,
+): Promise<string | undefined> {
+  const answer = await send(control, 'POST', '/v1/restart', { timeoutMs, body });
+  if (answer === undefined) return 'the supervisor does not answer';
+  return answer.isOk ? undefined : answer.text;
+}
+
+/** To a worker that has lost its supervisor: who looks after it now. */
+export async function tellSupervisor(control: ControlAddress, body: SupervisedBy, timeoutMs: number): Promise<boolean> {
+  return (await call(control, 'POST', '/v1/supervisor', { timeoutMs, body })) !== undefined;
+}
+
+/** From a worker to its supervisor. False when it was not taken in time. Never rejects. */
+export async function tellOfWorker(control: ControlAddress, body: WorkerMessage, timeoutMs: number): Promise<boolean> {
+  return (await call(control, 'POST', '/v1/worker', { timeoutMs, body })) !== undefined;
 }
 
 /** True when whoever listens there says that it lives. */
@@ -40,13 +58,25 @@ interface CallOptions {
   readonly body?: unknown;
 }
 
+type Method = 'GET' | 'POST';
+
 /** The text of a successful answer. */
 async function call(
+  control: ControlAddress,
+  method: Method,
+  path: string,
+  options: CallOptions,
+): Promise<string | undefined> {
+  const answer = await send(control, method, path, options);
+  return answer?.isOk === true ? answer.text : undefined;
+}
+
+async function send(
   { port, token }: ControlAddress,
-  method: 'GET' | 'POST',
+  method: Method,
   path: string,
   { timeoutMs, body }: CallOptions,
-): Promise<string | undefined> {
+): Promise<{ readonly isOk: boolean; readonly text: string } | undefined> {
   const url = `http://127.0.0.1:${port}${path}`;
   try {
     const response = await fetch(url, {
@@ -57,7 +87,7 @@ async function call(
       ...directIfLoopback(url),
     });
     const text = await response.text();
-    return response.ok ? text : undefined;
+    return { isOk: response.ok, text };
   } catch {
     // Nobody listens, or it is frozen: no answer either way.
     return undefined;

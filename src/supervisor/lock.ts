@@ -35,7 +35,7 @@ const heldDatabases = new Set<Database>();
  * Throws when the file cannot be used at all.
  */
 export function acquireLock(path: string, options: { readonly instanceId: string }): LockResult {
-  const holderPath = `${path}.json`;
+  const holderPath = holderPathOf(path);
   createOwnerOnly(path);
   const database = new Database(path);
   try {
@@ -43,7 +43,7 @@ export function acquireLock(path: string, options: { readonly instanceId: string
     database.run('BEGIN EXCLUSIVE');
   } catch (error) {
     database.close();
-    if (errnoOf(error)?.startsWith('SQLITE_BUSY') === true) return { kind: 'held', holder: readHolder(holderPath) };
+    if (errnoOf(error)?.startsWith('SQLITE_BUSY') === true) return { kind: 'held', holder: readLockHolder(path) };
     throw error;
   }
   heldDatabases.add(database);
@@ -67,6 +67,8 @@ export function acquireLock(path: string, options: { readonly instanceId: string
   return { kind: 'acquired', lock: { release } };
 }
 
+const holderPathOf = (path: string): string => `${path}.json`;
+
 /**
  * Only a file that is new is opened by us: closing any descriptor of a file drops the locks that this process has on it
  * (POSIX record locks, https://www.sqlite.org/howtocorrupt.html §2.2).
@@ -80,10 +82,11 @@ function createOwnerOnly(path: string): void {
   }
 }
 
-function readHolder(path: string): LockHolder | undefined {
+/** Who says that they hold the lock at `path`, without touching it; undefined when they are gone. */
+export function readLockHolder(path: string): LockHolder | undefined {
   let content: unknown;
   try {
-    content = JSON.parse(readFileSync(path, 'utf8'));
+    content = JSON.parse(readFileSync(holderPathOf(path), 'utf8'));
   } catch {
     // Not written yet, or just removed.
     return undefined;

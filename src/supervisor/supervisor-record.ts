@@ -1,11 +1,12 @@
 // The supervisor's record on disk, beside that of its worker: how other programs find it.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
+import { ensureSecureDirectory } from '../lib/secure-directory.ts';
 import { type SupervisorRecord, supervisorRecordSchema } from '../protocol/instance.ts';
 
-export const supervisorFileName = 'supervisor.json';
+const supervisorFileName = 'supervisor.json';
 
 /** Null when there is none, or none that we understand. */
 export function readSupervisor(directory: string): SupervisorRecord | null {
@@ -23,4 +24,35 @@ export function readSupervisor(directory: string): SupervisorRecord | null {
 /** Throws the system's error. */
 export function writeSupervisor(directory: string, record: SupervisorRecord): void {
   writeFileAtomic(join(directory, supervisorFileName), `${JSON.stringify(record, null, 2)}\n`);
+}
+
+/** Writes the record at each change; what a full disk or a removed directory took, the next `check` puts back. */
+export interface KeptSupervisorRecord {
+  /** Never throws. */
+  write(record: SupervisorRecord): void;
+  /** Never throws. */
+  check(): void;
+}
+
+export function keepSupervisorRecord(directory: string): KeptSupervisorRecord {
+  let wanted: SupervisorRecord | undefined;
+  let isWritten = false;
+  const write = (record: SupervisorRecord): void => {
+    wanted = record;
+    try {
+      ensureSecureDirectory(directory);
+      writeSupervisor(directory, record);
+      isWritten = true;
+    } catch {
+      // Supervision goes on without its file.
+      isWritten = false;
+    }
+  };
+  return {
+    write,
+    check: () => {
+      if (wanted === undefined || (isWritten && existsSync(join(directory, supervisorFileName)))) return;
+      write(wanted);
+    },
+  };
 }
