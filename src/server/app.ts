@@ -11,7 +11,9 @@ import { environmentRoutes } from './routes/environment.ts';
 import { eventRoutes } from './routes/events.ts';
 import { executionRoutes } from './routes/executions.ts';
 import { healthRoutes } from './routes/health.ts';
+import { inspectionRoutes } from './routes/inspection.ts';
 import { queueRoutes } from './routes/queues.ts';
+import { serverRoutes } from './routes/server.ts';
 import { skillAssociationRoutes } from './routes/skills.ts';
 import { workerRoutes } from './routes/workers.ts';
 
@@ -35,6 +37,8 @@ export function createApp(deps: ServerDeps): Hono {
     queueRoutes(deps),
     workerRoutes(deps),
     executionRoutes(deps),
+    inspectionRoutes(deps),
+    serverRoutes(deps),
     eventRoutes(deps),
     environmentRoutes(deps),
     ...catalogRoutes(deps),

@@ -18,6 +18,8 @@ export interface ServerDeps {
   readonly log: Log;
   readonly clock: Clock;
   readonly version: string;
+  /** Files whose sizes tell how much is kept. */
+  readonly databases: readonly { readonly name: string; readonly path: string }[];
   /** Wakes the reconciler: something is open. */
   readonly wake: () => void;
   /** Aborts when the server stops; open streams end. */

@@ -3,8 +3,10 @@ import { messageOf } from '../errors.ts';
 import type { ServerDeps } from './deps.ts';
 import { startWorkflow } from './execute.ts';
 import { advance } from './progress.ts';
+import { endOrphans } from './orphans.ts';
 import { removeAbandonedQueues } from './queue-removal.ts';
 import type { ExecutionRecord } from './store/executions.ts';
+import { noteTrouble } from './stuck.ts';
 import { TemporalError, type WorkflowState } from './temporal.ts';
 
 export interface Reconciler {
@@ -32,6 +34,7 @@ type FirstSeen = Map<string, number>;
 
 export function createReconciler(deps: ServerDeps): Reconciler {
   const firstSeen: FirstSeen = new Map();
+  const orphans = createOrphanLooks(deps);
   let lookedAt = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let round: Promise<void> | undefined;
@@ -45,13 +48,14 @@ export function createReconciler(deps: ServerDeps): Reconciler {
       timer = undefined;
       round = runRound().then(() => {
         round = undefined;
-        if (!isStopped && isAnythingOpen(deps)) schedule();
+        if (!isStopped && (isAnythingOpen(deps) || orphans.isDue())) schedule();
       });
     }, roundIntervalMs);
   };
   const runRound = async (): Promise<void> => {
     try {
       lookedAt = await reconcile(deps, firstSeen, lookedAt);
+      await orphans.look();
       if (isTemporalAway) deps.log.info('Temporal answers again');
       isTemporalAway = false;
     } catch (error) {
@@ -66,6 +70,36 @@ export function createReconciler(deps: ServerDeps): Reconciler {
       isStopped = true;
       clearTimeout(timer);
       await round;
+    },
+  };
+}
+
+interface OrphanLooks {
+  /** The looks after the start, which find what a restored backup does not agree on, are not over. */
+  isDue(): boolean;
+  /** Does nothing before its time. A Temporal that is away is asked again in the next round. */
+  look(): Promise<void>;
+}
+
+/** Twice, because a report may be under way at the first. */
+const firstLooks = 2;
+const orphanLookIntervalMs = 60_000;
+
+function createOrphanLooks(deps: ServerDeps): OrphanLooks {
+  let looks = 0;
+  let nextAt = -Infinity;
+  return {
+    isDue: () => looks < firstLooks,
+    look: async () => {
+      if (deps.clock.elapsed() < nextAt) return;
+      try {
+        await endOrphans(deps);
+      } catch (error) {
+        if (!isAway(error)) throw error;
+        return;
+      }
+      looks += 1;
+      nextAt = deps.clock.elapsed() + orphanLookIntervalMs;
     },
   };
 }
@@ -122,6 +156,7 @@ async function reconcileOne(deps: ServerDeps, execution: ExecutionRecord, firstS
   const state = await temporal.describe(id);
   if (state.kind === 'open') {
     firstSeen.delete(id);
+    noteTrouble(deps, execution, state.trouble);
     if (execution.cancelRequestedAtMs !== null) await cancelWithoutWorker(deps, execution);
     return;
   }

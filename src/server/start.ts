@@ -25,6 +25,8 @@ export interface ControlPlaneOptions {
   /** `:memory:` keeps nothing. */
   readonly databasePath: string;
   readonly temporal: TemporalTarget;
+  /** Temporal's database, when its server is ours. */
+  readonly temporalDatabasePath?: string | undefined;
   /** Address of Temporal that workers are told when it is not `temporal.address` (`--advertise`). */
   readonly advertisedTemporalAddress?: string | undefined;
   /** The host name in `url`, when others reach us by another one than `host`. */
@@ -82,6 +84,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       signingKey: Buffer.from(options.signingKey).toString('base64'),
     },
     token: options.token,
+    databases: databasesOf(options),
     log,
     clock,
     version: options.version,
@@ -119,6 +122,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     store.close();
     throw setupFailure(error, options.databasePath);
   }
+}
+
+function databasesOf({ databasePath, temporalDatabasePath }: ControlPlaneOptions): ServerDeps['databases'] {
+  const own = databasePath === ':memory:' ? [] : [{ name: 'control-plane', path: databasePath }];
+  return temporalDatabasePath === undefined ? own : [...own, { name: 'temporal', path: temporalDatabasePath }];
 }
 
 type Server = ReturnType<typeof Bun.serve>;

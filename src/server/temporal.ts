@@ -1,4 +1,4 @@
-// The only door to Temporal's client: starts, signals, cancels and describes executions, and translates its errors.
+// The door to Temporal's client (with temporal-inspect.ts): starts, signals, cancels and describes executions, and translates its errors.
 import {
   Client,
   Connection,
@@ -7,8 +7,10 @@ import {
   WorkflowFailedError,
   WorkflowNotFoundError,
   type ConnectionOptions,
+  type WorkflowExecutionDescription,
   type WorkflowHandle,
 } from '@temporalio/client';
+import { defaultPayloadConverter } from '@temporalio/common';
 import { temporal } from '@temporalio/proto';
 import * as v from 'valibot';
 import { messageOf } from '../errors.ts';
@@ -22,6 +24,7 @@ import {
   type AgentExecutionInput,
   type ExecutionStatus,
 } from '../protocol/workflow.ts';
+import { readDetails, troubleOf, type Decode, type TaskTrouble, type WorkflowDetails } from './temporal-inspect.ts';
 
 export interface TemporalTarget {
   /** `host:port`. */
@@ -60,7 +63,11 @@ export class TemporalError extends Error {
 
 /** What Temporal knows of an execution's workflow. */
 export type WorkflowState =
-  | { readonly kind: 'open' }
+  | {
+      readonly kind: 'open';
+      /** Its workflow task fails on every worker that takes it. */
+      readonly trouble?: TaskTrouble | undefined;
+    }
   | { readonly kind: 'missing' }
   | {
       readonly kind: 'closed';
@@ -78,8 +85,15 @@ export interface Temporal {
   cancel(executionId: string): Promise<void>;
   terminate(executionId: string, reason: string): Promise<void>;
   describe(executionId: string): Promise<WorkflowState>;
-  /** Ends the attempts of these dead workers, so that the next ones come at once, and lets any worker have the next task. */
-  release(executionId: string, workerIds: readonly string[]): Promise<void>;
+  /** Of an open or closed workflow, `not_found` when there is none. */
+  inspect(executionId: string, taskQueue: string): Promise<WorkflowDetails>;
+  /** Ids of executions whose workflow is open and began before `startedBefore`, at most `limit`. */
+  openBefore(startedBefore: Date, limit: number): Promise<readonly string[]>;
+  /**
+   * Ends the attempts of these dead workers, so that the next ones come at once, and lets any worker have the next task. The
+   * signal ends it where it stands.
+   */
+  release(executionId: string, workerIds: readonly string[], signal: AbortSignal): Promise<void>;
   /** Calls that are under way reject with `unavailable`. */
   close(): Promise<void>;
 }
@@ -98,11 +112,12 @@ const reconnectBackoffMsMax = 1_000;
 /** Does not connect: the first call does, and every later one when the connection was lost. */
 export function createTemporal(target: TemporalTarget, signingKey: Uint8Array): Temporal {
   const connection = Connection.lazy(connectionOptions(target));
-  const client = new Client({
-    connection,
-    namespace: target.namespace,
-    dataConverter: { payloadCodecs: [createPayloadSignatureCodec(signingKey)] },
-  });
+  const codec = createPayloadSignatureCodec(signingKey);
+  const client = new Client({ connection, namespace: target.namespace, dataConverter: { payloadCodecs: [codec] } });
+  const decode: Decode = async (payload) => {
+    const [decoded] = await codec.decode([payload]);
+    return decoded === undefined ? null : defaultPayloadConverter.fromPayload(decoded);
+  };
   const closing = new AbortController();
   const call = async <T>(run: () => Promise<T>): Promise<T> => {
     const retryUntil = Date.now() + retryWindowMs;
@@ -137,8 +152,11 @@ export function createTemporal(target: TemporalTarget, signingKey: Uint8Array): 
     signal: (executionId, name, payload) => call(() => handleOf(executionId).signal(name, payload)),
     cancel: (executionId) => call(async () => void (await handleOf(executionId).cancel())),
     terminate: (executionId, reason) => call(async () => void (await handleOf(executionId).terminate(reason))),
-    describe: (executionId) => call(() => describe(handleOf(executionId))),
-    release: (executionId, workerIds) => call(() => release(client, executionId, workerIds.map(workerIdentity))),
+    describe: (executionId) => call(() => describe(client, executionId)),
+    inspect: (executionId, taskQueue) => call(() => readDetails(client, decode, { executionId, taskQueue })),
+    openBefore: (startedBefore, limit) => call(() => openBefore(client, startedBefore, limit)),
+    release: (executionId, workerIds, signal) =>
+      call(() => release(client, executionId, workerIds.map(workerIdentity), signal)),
     close: () => {
       closing.abort();
       return connection.close();
@@ -146,15 +164,23 @@ export function createTemporal(target: TemporalTarget, signingKey: Uint8Array): 
   };
 }
 
-async function release(client: Client, executionId: string, identities: readonly string[]): Promise<void> {
+async function release(
+  client: Client,
+  executionId: string,
+  identities: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
   const { workflowService, options } = client;
   const { namespace } = options;
   const workflowId = agentWorkflowId(executionId);
   const execution = { workflowId };
+  signal.throwIfAborted();
   const { pendingActivities } = await workflowService.describeWorkflowExecution({ namespace, execution });
   for (const { activityId, state, lastWorkerIdentity } of pendingActivities) {
     const isRunning = state === temporal.api.enums.v1.PendingActivityState.PENDING_ACTIVITY_STATE_STARTED;
     if (!isRunning || !identities.includes(lastWorkerIdentity ?? '')) continue;
+    // By then another worker may have the next attempt, which an answer by id would hit as well.
+    signal.throwIfAborted();
     const failure = {
       message: 'The worker of this attempt vanished',
       applicationFailureInfo: { nextRetryDelay: soon },
@@ -223,15 +249,31 @@ const resultSchema = v.object({
   usage: v.nullish(v.record(v.string(), v.unknown())),
 });
 
-async function describe(handle: WorkflowHandle): Promise<WorkflowState> {
-  let status: string;
+/** Visibility is written a moment after the fact; who asks looks each of them up again. */
+async function openBefore(client: Client, startedBefore: Date, limit: number): Promise<readonly string[]> {
+  const query = `ExecutionStatus = 'Running' AND WorkflowType = '${agentWorkflowType}' AND StartTime < '${startedBefore.toISOString()}'`;
+  const { executions } = await client.workflowService.listWorkflowExecutions({
+    namespace: client.options.namespace,
+    pageSize: limit,
+    query,
+  });
+  const prefix = agentWorkflowId('');
+  return executions.flatMap(({ execution }) => {
+    const id = execution?.workflowId ?? '';
+    return id.startsWith(prefix) ? [id.slice(prefix.length)] : [];
+  });
+}
+
+async function describe(client: Client, executionId: string): Promise<WorkflowState> {
+  const handle = client.workflow.getHandle(agentWorkflowId(executionId));
+  let description: WorkflowExecutionDescription;
   try {
-    ({ name: status } = (await handle.describe()).status);
+    description = await handle.describe();
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return { kind: 'missing' };
     throw error;
   }
-  switch (status) {
+  switch (description.status.name) {
     case 'COMPLETED': {
       const result = v.safeParse(resultSchema, await handle.result());
       if (!result.success) return { kind: 'closed', status: 'completed' };
@@ -252,8 +294,10 @@ async function describe(handle: WorkflowHandle): Promise<WorkflowState> {
       return { kind: 'closed', status: 'terminated', error: 'The workflow was terminated' };
     case 'TIMED_OUT':
       return { kind: 'closed', status: 'failed', error: 'The workflow ran out of time' };
-    default:
-      return { kind: 'open' };
+    default: {
+      const trouble = await troubleOf(client, executionId, description.raw);
+      return { kind: 'open', ...(trouble === null ? {} : { trouble }) };
+    }
   }
 }
 

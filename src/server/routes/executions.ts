@@ -279,5 +279,7 @@ function show({ store }: ServerDeps, execution: ExecutionRecord): Execution {
     model_id: workflowInput.model_id,
     parent_execution_id: request.parent_execution_id,
     is_conversation: request.is_conversation ?? false,
+    is_stuck: execution.stuckReason !== null,
+    status_reason: execution.stuckReason,
   };
 }

@@ -44,13 +44,13 @@ function addRegistration(app: Hono, deps: ServerDeps): void {
       refusals: [400, 404, 409, 422],
     }),
     jsonBody(workerStartRequestSchema),
-    (context) => {
+    async (context) => {
       const queue = findQueue(deps, context.req.param('id'));
       const { control_plane_url: url, ...body } = context.req.valid('json');
       refuseRegistration(deps, queue, body.journal_id ?? undefined);
       const worker = store.queues.register(queue.id, { ...withoutUndefined(body), status: 'registered' });
       deps.log.info('A worker registered', { worker: worker.id, queue: queue.name });
-      void takeOver(deps, worker);
+      await takeOver(deps, worker);
       return context.json(startResponse(deps, queue, worker, url ?? new URL(context.req.url).origin));
     },
   );

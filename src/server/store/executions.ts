@@ -27,6 +27,8 @@ export interface ExecutionRecord {
   readonly isOpen: boolean;
   readonly isWorkflowStarted: boolean;
   readonly cancelRequestedAtMs: number | null;
+  /** Why no worker can go on with it; null while one can, and once it has ended. */
+  readonly stuckReason: string | null;
   readonly createdAt: string;
   readonly updatedAt: string;
   readonly startedAt: string | null;
@@ -72,10 +74,12 @@ export interface Executions {
   /** Those with a higher number than `after`, oldest first. */
   open(limit: number, after: number): ExecutionRecord[];
   openCount(): number;
+  stuckCount(): number;
   openOfQueue(queueId: string): ExecutionRecord[];
   change(execution: ExecutionRecord, change: ExecutionChange): ExecutionRecord;
   markStarted(id: string): void;
   requestCancel(id: string): void;
+  setStuck(id: string, reason: string | null): void;
   /** With events and session. */
   delete(number: number): void;
   /** Ended executions, oldest first, that ended before `before` or are beyond the newest `keep`. */
@@ -109,6 +113,7 @@ interface Row {
   is_open: number;
   is_workflow_started: number;
   cancel_requested_at_ms: number | null;
+  stuck_reason: string | null;
   created_at: string;
   updated_at: string;
   started_at: string | null;
@@ -137,11 +142,17 @@ export function createExecutions(database: Database, clock: { nowMs(): number; n
   const openOfQueue = database.query<Row, [string]>(`${select} WHERE queue_id = ? AND is_open = 1 ORDER BY number`);
   const change = database.query<Row, Bindings>(
     `UPDATE executions SET status = ?, response = ?, error_message = ?, usage = ?, metadata = ?, started_at = ?,
-       completed_at = ?, is_open = ?, updated_at = ? WHERE number = ? RETURNING *`,
+       completed_at = ?, is_open = ?, updated_at = ?, stuck_reason = NULL WHERE number = ? RETURNING *`,
   );
   const started = database.query<unknown, [string]>('UPDATE executions SET is_workflow_started = 1 WHERE id = ?');
   const cancel = database.query<unknown, Bindings>(
     'UPDATE executions SET cancel_requested_at_ms = coalesce(cancel_requested_at_ms, ?) WHERE id = ?',
+  );
+  const stuck = database.query<unknown, Bindings>(
+    'UPDATE executions SET stuck_reason = ? WHERE id = ? AND is_open = 1',
+  );
+  const stuckCount = database.query<{ count: number }, []>(
+    'SELECT count(*) AS count FROM executions WHERE is_open = 1 AND stuck_reason IS NOT NULL',
   );
   const maybe = (row: Row | null): ExecutionRecord | null => (row === null ? null : recordOf(row));
   return {
@@ -158,6 +169,7 @@ export function createExecutions(database: Database, clock: { nowMs(): number; n
       list.all(status ?? null, entityId ?? null, queueId ?? null, limit, skip).map(recordOf),
     open: (limit, after) => open.all(after, limit).map(recordOf),
     openCount: () => openCount.get()?.count ?? 0,
+    stuckCount: () => stuckCount.get()?.count ?? 0,
     openOfQueue: (queueId) => openOfQueue.all(queueId).map(recordOf),
     change: (record, changes) => {
       const next = { ...record, ...withoutUndefined(changes) };
@@ -168,6 +180,7 @@ export function createExecutions(database: Database, clock: { nowMs(): number; n
     },
     markStarted: (id) => void started.run(id),
     requestCancel: (id) => void cancel.run(clock.nowMs(), id),
+    setStuck: (id, reason) => void stuck.run(reason, id),
     ...createRetention(database),
     ...createSessions(database, clock),
   };
@@ -235,6 +248,7 @@ function recordOf(row: Row): ExecutionRecord {
     isOpen: row.is_open === 1,
     isWorkflowStarted: row.is_workflow_started === 1,
     cancelRequestedAtMs: row.cancel_requested_at_ms,
+    stuckReason: row.stuck_reason,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     startedAt: row.started_at,

@@ -98,4 +98,6 @@ export const migrations: readonly string[] = [
     updated_at TEXT NOT NULL
   ) STRICT;
   `,
+  // Why an open execution cannot go on, when no worker can run it; null otherwise.
+  `ALTER TABLE executions ADD COLUMN stuck_reason TEXT;`,
 ];

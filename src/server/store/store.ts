@@ -5,6 +5,7 @@ import { createEvents, type Events } from './events.ts';
 import { createExecutions, type Executions } from './executions.ts';
 import { createQueues, type Queues } from './queues.ts';
 import { createResources, type Resources } from './resources.ts';
+import { snapshotOf, type Snapshot } from './snapshot.ts';
 
 export interface Store {
   readonly resources: Resources;
@@ -13,6 +14,8 @@ export interface Store {
   readonly events: Events;
   /** All or nothing, durable when it returns. Nested calls join the outer one. */
   transaction<T>(run: () => T): T;
+  /** A consistent copy beside the database; null for one in memory. Throws SQLite's error. */
+  snapshot(): Snapshot | null;
   close(): void;
 }
 
@@ -26,6 +29,7 @@ export function openStore(path: string, clock: Pick<Clock, 'now'>): Store {
     executions: createExecutions(database, times),
     events: createEvents(database, times),
     transaction: (run) => database.transaction(run).immediate(),
+    snapshot: () => (path === ':memory:' ? null : snapshotOf(database, path)),
     close: () => database.close(),
   };
 }

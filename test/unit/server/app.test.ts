@@ -24,6 +24,8 @@ function failingTemporal(failure: Error): Temporal {
     terminate: fail,
     describe: fail,
     release: fail,
+    inspect: fail,
+    openBefore: fail,
     close: () => Promise.resolve(),
   };
 }
@@ -46,6 +48,7 @@ function appWith(changes: (store: Store) => Partial<ServerDeps>) {
       signingKey: '',
     },
     token: testToken,
+    databases: [],
     log,
     clock: systemClock,
     version: '0',

@@ -33,6 +33,8 @@ test('an execution behind hundreds that wait is started all the same', async () 
     cancel: nothing,
     terminate: nothing,
     release: nothing,
+    inspect: () => Promise.reject(new TemporalError('unavailable', 'not asked')),
+    openBefore: () => Promise.resolve([]),
     close: nothing,
   };
   const parts = { store, events: createEventLog(store), temporal, log: quietLog, clock: systemClock };
@@ -47,6 +49,7 @@ test('an execution behind hundreds that wait is started all the same', async () 
       signingKey: '',
     },
     token: '',
+    databases: [],
     version: '0',
     wake: () => undefined,
     stopping: new AbortController().signal,
