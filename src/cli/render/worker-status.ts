@@ -124,8 +124,8 @@ export function workerListColumns(sink: Sink, nowMs: number): readonly Column<Wo
   ];
 }
 
-/** Eight characters say which machine it is, and an id of 36 has to be there in full. */
-const hostColumnsMax = 16;
+/** What an id of 36 characters leaves for it; an id has to be there in full. */
+const hostColumnsMax = 12;
 
 export function remoteWorkerColumns(sink: Sink, nowMs: number): readonly Column<Worker>[] {
   const hostOf = ({ system_info }: Worker): string => system_info?.hostname ?? '-';
@@ -136,7 +136,7 @@ export function remoteWorkerColumns(sink: Sink, nowMs: number): readonly Column<
       value: (worker) => (sink.columns === undefined ? hostOf(worker) : cut(hostOf(worker), hostColumnsMax)),
     },
     { title: 'STATUS', value: ({ status }) => status },
-    { title: 'HEARTBEAT', value: ({ last_heartbeat: time }) => (time ? `${ageText(time, nowMs)} ago` : null) },
+    { title: 'HEARTBEAT', value: ({ last_heartbeat: time }) => (time ? ageText(time, nowMs) : null) },
     { title: 'VERSION', value: ({ system_info }) => system_info?.sdk_version ?? system_info?.cli_version },
   ];
 }
