@@ -6,20 +6,19 @@ import { startHeartbeat, type HeartbeatLoop } from '../controlplane/heartbeat.ts
 import type { EventSink } from '../controlplane/publisher.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { createModelClient, discoverProvider, resolveModel } from '../gateway/providers.ts';
-import { backoffDelayMs } from '../lib/backoff.ts';
 import { systemClock } from '../lib/clock.ts';
 import { createFetch } from '../lib/network.ts';
 import type { WorkerStartResponse } from '../protocol/control-plane.ts';
 import type { WireEvent } from '../protocol/events.ts';
-import type { ProviderCredentials } from '../protocol/providers.ts';
 import { createSystemInfoCollector, type SystemInfoCollector } from '../telemetry/system-info.ts';
 import { createMeter, type Meter, type WorkerCounters } from '../telemetry/meter.ts';
 import { version } from '../version.ts';
-import type { Session, TemporalAddress } from '../worker/deps.ts';
+import type { Session } from '../worker/deps.ts';
 import type { RunningWorker } from '../worker/run.ts';
-import { journalIdentity } from '../worker/sole-journal.ts';
 import type { InstanceScope } from './instance-scope.ts';
-import { caCertificateOf, proxyOf } from './network.ts';
+import { credentialsOf, register, registerOnce, temporalOf, type RegistrationOptions } from './registration.ts';
+import { createControlPlaneHealth, notReadyReason, type ControlPlaneHealth } from './session-health.ts';
+import { createUpkeep, type LostSession, type Upkeep } from './session-upkeep.ts';
 import type { Teardown } from './teardown.ts';
 import type { TemporalEngine, WorkerHost } from './worker-deps.ts';
 import type { SessionHealth } from './worker-view.ts';
@@ -43,6 +42,8 @@ export interface SessionWorkerOptions {
   readonly logLines: () => readonly string[];
   /** Who else counts and traces; absent: only the heartbeats count. */
   readonly telemetry?: SessionTelemetry | undefined;
+  /** Registered again under another id. */
+  readonly onWorkerId?: ((id: string) => void) | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -58,12 +59,10 @@ export interface SessionWorker {
   readonly counters: Readonly<WorkerCounters>;
   /** What is true now of its connections and its work. Must not throw. */
   health(): SessionHealth;
+  /** Resolves when this worker can get no work any more (its temporary queue is gone); else never. */
+  readonly lost: Promise<LostSession>;
 }
 
-/** Registration is tried again for as long as a server may be restarting; a worker that cannot register is of no use. */
-const registrationAttemptsMax = 8;
-const registrationBackoff = { firstMs: 500, mostMs: 10_000 };
-const registrationTimeoutMs = 15_000;
 /** The server lists a worker by its first heartbeat: a moment, or something is wrong. */
 const listedWithinMs = 10_000;
 const listedPollMs = 50;
@@ -75,14 +74,15 @@ const failedStartDrainMs = 10_000;
 
 /** Registers, connects, beats, polls; resolves when all of it is true. Steps to undo it go into `teardown`. */
 export async function startSessionWorker(options: SessionWorkerOptions, teardown: Teardown): Promise<SessionWorker> {
-  const { scope, client, place } = options;
+  const { config, scope, client, place } = options;
   const log = scope.log.child('worker');
   const systemInfo = createSystemInfoCollector({
     version,
     workingDirectory: place.directory,
     dataDirectory: place.directory,
   });
-  const registration = await register(options, systemInfo);
+  const registering: RegistrationOptions = { ...options, journalDirectory: place.journalDirectory, systemInfo };
+  const registration = await register(registering, scope.log, options.signal);
   const session = sessionOf(options, registration);
   if (session.temporal.apiKey !== undefined) scope.redactor.register(session.temporal.apiKey);
   if (registration.workflow_signing_key) scope.redactor.register(registration.workflow_signing_key);
@@ -101,9 +101,23 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   const { counters } = meter;
   const worker = await startWorker(session, hostOf(options, registration, meter), options.signal);
   log.info('Connected to Temporal', { address: session.temporal.address, namespace: session.temporal.namespace });
-  const heartbeat = beat(options, session, worker, counters, systemInfo);
+  const controlPlane = createControlPlaneHealth({ address: client.url, clock: systemClock, log: scope.log });
+  const upkeep = createUpkeep({
+    config,
+    client,
+    registration,
+    worker,
+    register: (signal) => registerOnce(registering, signal),
+    clock: systemClock,
+    log: scope.log,
+    redactor: scope.redactor,
+    onWorkerId: (id) => options.onWorkerId?.(id),
+  });
+  const heartbeat = beat(options, session, { worker, counters, systemInfo, controlPlane, upkeep });
   workerId = () => heartbeat.workerId();
   teardown.add('heartbeat', 2_000, () => heartbeat.stop());
+  upkeep.watch(heartbeat);
+  teardown.add('upkeep of the session', 2_000, () => upkeep.stop());
   teardown.add('events and journal', publisherStopMs + 3_000, () => worker.close(publisherStopMs));
   // It takes work from here on, and until it is handed over nobody else can stop what runs.
   let isHandedOver = false;
@@ -111,18 +125,23 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   void worker.ended.catch((error: unknown) => (end = { reason: 'error', message: messageOf(error) }));
   await listed(options, session, heartbeat);
   isHandedOver = true;
-  const since = new Date().toISOString();
-  const health = (): SessionHealth => ({
-    workerId: workerId(),
-    controlPlane: { address: client.url, is_up: true, since, reason: null },
-    temporal: { address: session.temporal.address, is_up: true, since, reason: null },
-    heartbeatAgeMs: heartbeat.lastSuccessAgeMs() ?? null,
-    pollAgeMs: null,
-    slots: worker.slots(),
-    executions: [],
-    notReadyReason: null,
-  });
-  return { session, worker, counters, health };
+  const health = (): SessionHealth => {
+    const { isUp, since, reason, pollAgeMs } = worker.temporal();
+    const facts = {
+      controlPlane: controlPlane.view(),
+      temporal: { address: session.temporal.address, is_up: isUp, since, reason },
+      heartbeatAgeMs: heartbeat.lastSuccessAgeMs() ?? null,
+      pollAgeMs,
+    };
+    return {
+      workerId: workerId(),
+      ...facts,
+      slots: worker.slots(),
+      executions: worker.work().live,
+      notReadyReason: notReadyReason({ ...facts, heartbeatIntervalMs: config.worker.heartbeatIntervalMs }),
+    };
+  };
+  return { session, worker, counters, health, lost: upkeep.lost };
 }
 
 /** What this process does for the Temporal side, wherever that runs. */
@@ -147,62 +166,19 @@ function hostOf(
   };
 }
 
-async function register(
-  options: SessionWorkerOptions,
-  systemInfo: SystemInfoCollector,
-  signal: AbortSignal = options.signal,
-): Promise<WorkerStartResponse> {
-  const { client, queue, scope, place } = options;
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await client.startQueue(
-        queue.id,
-        {
-          worker_sdk_version: version,
-          system_info: systemInfo.collect(),
-          control_plane_url: client.url,
-          journal_id: journalIdentity(place.journalDirectory),
-        },
-        { attemptsMax: 1, timeoutMs: registrationTimeoutMs, signal },
-      );
-    } catch (error) {
-      // Also a bare 500: registering twice does no harm, and nobody is waiting for the answer.
-      const isPassing =
-        error instanceof KubiyaError &&
-        (error.kind === 'network' || error.isRetryable || /^http_5\d\d$/.test(error.code));
-      if (!isPassing || attempt >= registrationAttemptsMax || signal.aborted) throw error;
-      const delayMs = backoffDelayMs(attempt, registrationBackoff);
-      scope.log.warn('Registration failed and is tried again', { attempt, delay_ms: delayMs, reason: error.message });
-      await systemClock.sleep(delayMs, signal);
-    }
-  }
-}
-
 function sessionOf(options: SessionWorkerOptions, registration: WorkerStartResponse): Session {
   const { config, scope, queue, place } = options;
-  const apiKey = registration.temporal_api_key || undefined;
   const signingKey = registration.workflow_signing_key || undefined;
-  const isLocal = registration.is_local === true;
-  const caCertificate = caCertificateOf(config);
   const port = options.telemetry?.temporalMetricsPort;
-  const proxy = isLocal ? undefined : proxyOf(config, registration.temporal_host);
-  const temporal: TemporalAddress = {
-    address: registration.temporal_host,
-    namespace: registration.temporal_namespace,
-    isTls: apiKey !== undefined || registration.temporal_tls === true,
-    ...(apiKey === undefined ? {} : { apiKey }),
-    ...(caCertificate === undefined ? {} : { caCertificate }),
-    ...(proxy === undefined ? {} : { proxy }),
-  };
   return {
     instanceId: scope.instanceId,
     workerId: registration.worker_id,
     queueId: queue.id,
     queueName: registration.queue_name ?? queue.name,
     taskQueue: registration.task_queue_name,
-    temporal,
+    temporal: temporalOf(config, registration),
     ...(signingKey === undefined ? {} : { signingKey: Buffer.from(signingKey, 'base64') }),
-    isLocal,
+    isLocal: registration.is_local === true,
     concurrentActivitiesMax: config.worker.concurrentActivitiesMax,
     concurrentWorkflowsMax: config.worker.concurrentWorkflowsMax,
     activityTimeoutMs: config.worker.activityTimeoutMs,
@@ -211,13 +187,6 @@ function sessionOf(options: SessionWorkerOptions, registration: WorkerStartRespo
     toolEnvironment: scope.environment,
     ...(port === undefined ? {} : { temporalMetricsPort: port }),
   };
-}
-
-/** The user's own variables beat what registration hands out. */
-function credentialsOf(config: Config, registration: WorkerStartResponse): ProviderCredentials {
-  const own = config.providers.reveal();
-  if (own.LITELLM_API_BASE !== undefined || !registration.litellm_api_url || !registration.litellm_api_key) return own;
-  return { ...own, LITELLM_API_BASE: registration.litellm_api_url, LITELLM_API_KEY: registration.litellm_api_key };
 }
 
 function sinkOf(client: ControlPlaneClient, hasBatches: boolean): EventSink {
@@ -246,16 +215,21 @@ function sinkOf(client: ControlPlaneClient, hasBatches: boolean): EventSink {
 /** The cloud's route knows no event id. */
 const withoutId = ({ event_type, data, timestamp }: WireEvent) => ({ event_type, data, timestamp });
 
+interface BeatParts {
+  readonly worker: RunningWorker;
+  readonly counters: Readonly<WorkerCounters>;
+  readonly systemInfo: SystemInfoCollector;
+  readonly controlPlane: ControlPlaneHealth;
+  readonly upkeep: Upkeep;
+}
+
 function beat(
   options: SessionWorkerOptions,
   session: Session,
-  worker: RunningWorker,
-  counters: Readonly<WorkerCounters>,
-  systemInfo: SystemInfoCollector,
+  { worker, counters, systemInfo, controlPlane, upkeep }: BeatParts,
 ): HeartbeatLoop {
-  const { client, scope, config } = options;
+  const { client, config } = options;
   let nextFullMs = 0;
-  let isFailing = false;
   return startHeartbeat({
     client,
     workerId: session.workerId,
@@ -266,6 +240,7 @@ function beat(
       const { used, max } = worker.slots();
       return {
         status: 'active',
+        ...currentTask(worker),
         tasks_processed: counters.executionsCompleted + counters.executionsFailed,
         worker_metadata: {
           version,
@@ -282,17 +257,16 @@ function beat(
         logs: [...options.logLines()],
       };
     },
-    onUnknownWorker: async (signal) => {
-      scope.log.warn('The control plane no longer knows this worker, registering again', { worker: session.workerId });
-      const again = await register(options, systemInfo, signal).catch(() => undefined);
-      return again?.worker_id;
-    },
-    onBeat: ({ error }) => {
-      if (error !== undefined && !isFailing) scope.log.warn('A heartbeat failed', { reason: error.message });
-      if (error === undefined && isFailing) scope.log.info('Heartbeats arrive again');
-      isFailing = error !== undefined;
-    },
+    onUnknownWorker: (signal) => upkeep.onUnknownWorker(signal),
+    onBeat: ({ error }) => controlPlane.noteBeat(error),
   });
+}
+
+/** The execution that a worker with --once is for, else any that runs here. */
+function currentTask(worker: RunningWorker): { current_task_id?: string } {
+  const { first, live } = worker.work();
+  const id = first !== null && first.end === null ? first.id : live[0];
+  return id === undefined ? {} : { current_task_id: id };
 }
 
 /** Ready is true when the control plane lists this very worker: another one of the queue may be dead and still listed. */
@@ -301,7 +275,8 @@ async function listed(options: SessionWorkerOptions, session: Session, heartbeat
   const deadline = performance.now() + listedWithinMs;
   for (;;) {
     const workers = await options.client.listQueueWorkers(session.queueId, { signal: options.signal });
-    if (workers.some((worker) => worker.id === session.workerId || worker.worker_id === session.workerId)) return;
+    const own = heartbeat.workerId();
+    if (workers.some((worker) => worker.id === own || worker.worker_id === own)) return;
     if (performance.now() > deadline) break;
     await systemClock.sleep(listedPollMs, options.signal);
   }

@@ -38,6 +38,8 @@ export interface HostedWorker extends RunningWorker {
 export interface HostedStats {
   readonly events: Readonly<PublisherCounters>;
   readonly modelCallsRepaid: number;
+  /** Resident memory of the process that hosts it; absent when that is this one. */
+  readonly rssBytes?: number;
 }
 
 /** Where the Temporal side runs: in this process, or in Node. */

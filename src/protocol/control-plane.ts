@@ -259,6 +259,10 @@ export const workerStartRequestSchema = v.object({
   control_plane_url: optionalText,
   /** Ours: names the journal of the worker, so that others can tell whether a call may have run elsewhere. */
   journal_id: optionalText,
+  /** Ours: this worker takes one execution and ends (`worker start --once`). */
+  single_execution: optionalFlag,
+  /** Ours: told to a server on this machine, which sees by it that the worker is gone. */
+  process: v.nullish(v.object({ pid: count, start_time: text, pid_namespace: text })),
 });
 export type WorkerStartRequest = v.InferInput<typeof workerStartRequestSchema>;
 
