@@ -4,13 +4,21 @@ import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { WebConfig } from '../config/config.ts';
 import { errnoOf, KubiyaError } from '../errors.ts';
-import { type ControlAddress, type StopRequest, stopRequestSchema } from '../protocol/instance.ts';
+import {
+  type ControlAddress,
+  type StopRequest,
+  stopRequestSchema,
+  type SupervisedBy,
+  supervisedBySchema,
+} from '../protocol/instance.ts';
 import type { WorkerView } from './worker-view.ts';
 
 export interface WorkerHttpOptions {
   readonly web: WebConfig;
   readonly view: WorkerView;
   readonly onStop: (request: StopRequest) => void;
+  /** Another supervisor has taken this worker over. */
+  readonly onSupervisor: (supervisor: SupervisedBy) => void;
 }
 
 export interface WorkerHttp {
@@ -48,7 +56,7 @@ export async function startWorkerHttp(options: WorkerHttpOptions): Promise<Worke
   };
 }
 
-function createControlApp({ view, onStop }: WorkerHttpOptions, token: string): Hono {
+function createControlApp({ view, onStop, onSupervisor }: WorkerHttpOptions, token: string): Hono {
   const app = new Hono();
   app.use(async (context, next) => {
     const given = Buffer.from((context.req.header('authorization') ?? '').replace(/^Bearer /, ''));
@@ -63,6 +71,12 @@ function createControlApp({ view, onStop }: WorkerHttpOptions, token: string): H
     if (!parsed.success) return context.text('expected a stop request', 400);
     onStop(parsed.output);
     return context.json({ accepted: true }, 202);
+  });
+  app.post('/v1/supervisor', async (context) => {
+    const parsed = v.safeParse(supervisedBySchema, await context.req.json().catch(() => undefined));
+    if (!parsed.success) return context.text('expected a supervisor', 400);
+    onSupervisor(parsed.output);
+    return context.json({ accepted: true });
   });
   return app;
 }

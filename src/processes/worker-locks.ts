@@ -4,13 +4,16 @@ import type { Config } from '../config/config.ts';
 import { queueDirectoryName } from '../config/paths.ts';
 import { KubiyaError } from '../errors.ts';
 import { ensureSecureDirectory } from '../lib/secure-directory.ts';
-import { acquireLock } from '../supervisor/lock.ts';
+import { acquireLock, readLockHolder } from '../supervisor/lock.ts';
 import type { InstanceScope } from './instance-scope.ts';
+import { supervisorLockFile } from './supervisor-charge.ts';
 import type { Teardown } from './teardown.ts';
+
+export const locksDirectory = (config: Config): string => join(config.paths.home, 'locks');
 
 /** Two starts by one name meet here, before either has asked a server; by name and by id they meet at `lockQueue`. */
 export function lockPlace(config: Config, scope: InstanceScope, typedQueue: string, teardown: Teardown): void {
-  lockWorker(config, scope, { file: `name-${queueDirectoryName(typedQueue)}.lock`, queue: typedQueue }, teardown);
+  lockWorker(config, scope, { key: placeKey(typedQueue), queue: typedQueue }, teardown);
 }
 
 export function lockQueue(
@@ -20,25 +23,49 @@ export function lockQueue(
   typedQueue: string,
   teardown: Teardown,
 ): void {
-  lockWorker(config, scope, { file: `${queueId}.lock`, queue: typedQueue }, teardown);
+  lockWorker(config, scope, { key: queueId, queue: typedQueue }, teardown);
 }
 
-function lockWorker(
-  config: Config,
-  scope: InstanceScope,
-  { file, queue }: { readonly file: string; readonly queue: string },
-  teardown: Teardown,
-): void {
-  const directory = join(config.paths.home, 'locks');
+/** What the locks of a place are called by, before the queue's id is known. */
+function placeKey(typedQueue: string): string {
+  return `name-${queueDirectoryName(typedQueue)}`;
+}
+
+/** Throws when a supervisor other than our own has the place, also while none of its workers runs. */
+export function refuseSupervisedPlace(config: Config, typedQueue: string): void {
+  refuseSupervised(config, { key: placeKey(typedQueue), queue: typedQueue });
+}
+
+interface Locked {
+  /** The queue's id, or that of its place. */
+  readonly key: string;
+  /** As it was typed. */
+  readonly queue: string;
+}
+
+function lockWorker(config: Config, scope: InstanceScope, locked: Locked, teardown: Teardown): void {
+  const directory = locksDirectory(config);
   ensureSecureDirectory(directory);
+  refuseSupervised(config, locked);
+  const file = `${locked.key}.lock`;
   const result = acquireLock(join(directory, file), { instanceId: scope.instanceId });
   if (result.kind === 'held') {
     const owner = result.holder === undefined ? 'another process' : `the process ${result.holder.pid}`;
-    throw new KubiyaError(`${owner} already runs a worker of the queue ${queue} on this machine`, {
-      kind: 'usage',
-      code: 'queue_locked',
-      hint: 'see `kubiya worker list`; stop it with `kubiya worker stop`, or start this worker on another queue',
-    });
+    throw alreadyRuns(`${owner} already runs a worker`, locked.queue);
   }
   teardown.add(`lock ${file}`, 1_000, () => result.lock.release());
+}
+
+function refuseSupervised(config: Config, { key, queue }: Locked): void {
+  const holder = readLockHolder(join(locksDirectory(config), supervisorLockFile(key)));
+  if (holder === undefined || holder.pid === config.supervisedBy?.reveal().pid) return;
+  throw alreadyRuns(`the supervisor ${holder.pid} already keeps a worker`, queue);
+}
+
+export function alreadyRuns(what: string, queue: string): KubiyaError {
+  return new KubiyaError(`${what} of the queue ${queue} on this machine`, {
+    kind: 'usage',
+    code: 'queue_locked',
+    hint: `stop it with \`kubiya worker stop --queue-id ${queue}\`, or start this worker on another queue; \`kubiya worker list\` shows all`,
+  });
 }

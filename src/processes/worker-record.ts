@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import type { WorkerPaths } from '../config/paths.ts';
-import type { InstanceRecord } from '../protocol/instance.ts';
+import type { ControlAddress, InstanceRecord } from '../protocol/instance.ts';
+import { ensureSecureDirectory } from '../lib/secure-directory.ts';
 import { markStopped, ownIdentity, writeInstance } from '../supervisor/instance.ts';
 import { version } from '../version.ts';
 import type { InstanceScope } from './instance-scope.ts';
@@ -19,13 +20,20 @@ export interface RecordParts {
 
 /** The worker's record on disk, from the start on; its end is written by the teardown. */
 export interface KeptRecord {
+  now(): InstanceRecord & { readonly control: ControlAddress };
+  /** Never throws: a full disk costs the news, not the worker. */
   update(changes: Partial<InstanceRecord>): void;
-  /** Why the worker ends, for the record. */
-  reason: string;
+  /** How the worker ends, for the record. */
+  ending(end: { readonly reason: string; readonly drained: Drained | undefined }): void;
 }
 
+export type Drained = NonNullable<InstanceRecord['drained']>;
+
+/** How often it is looked whether the record is still there. */
+const checkMs = 3_000;
+
 export function keepRecord({ config, place, scope, http, queue }: RecordParts, teardown: Teardown): KeptRecord {
-  let record: InstanceRecord = {
+  let record: InstanceRecord & { readonly control: ControlAddress } = {
     ...ownIdentity(),
     instance_id: scope.instanceId,
     version,
@@ -46,15 +54,35 @@ export function keepRecord({ config, place, scope, http, queue }: RecordParts, t
     stop_reason: null,
   };
   writeInstance(place.directory, record);
-  const kept: KeptRecord = {
-    reason: 'stopped',
-    update: (changes) => {
-      record = { ...record, ...changes };
+  let reason = 'stopped';
+  // What a full disk or a removed directory took is put back, or nobody could find this worker any more.
+  let isWritten = true;
+  const write = (): void => {
+    try {
+      ensureSecureDirectory(place.directory);
       writeInstance(place.directory, record);
+      isWritten = true;
+    } catch {
+      isWritten = false;
+    }
+  };
+  const check = setInterval(() => {
+    if (!isWritten || !existsSync(place.infoJsonFile)) write();
+  }, checkMs);
+  teardown.add('record of the worker', 1_000, () => {
+    clearInterval(check);
+    if (existsSync(place.directory)) markStopped(place.directory, record, reason);
+  });
+  const update = (changes: Partial<InstanceRecord>): void => {
+    record = { ...record, ...changes, control: record.control };
+    write();
+  };
+  return {
+    now: () => record,
+    update,
+    ending: ({ reason: last, drained }) => {
+      reason = last;
+      if (drained !== undefined) update({ drained });
     },
   };
-  teardown.add('record of the worker', 1_000, () => {
-    if (existsSync(place.directory)) markStopped(place.directory, record, kept.reason);
-  });
-  return kept;
 }

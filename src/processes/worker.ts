@@ -1,10 +1,10 @@
-// `kubiya worker start` in the foreground: one worker of one queue, and the local control plane if nobody else runs it.
+// The worker as a process, in the foreground or under its supervisor: one worker of one queue, and the local control plane if nobody else runs it.
 import type { Config } from '../config/config.ts';
 import { prepareHome, workerPaths, type WorkerPaths } from '../config/paths.ts';
 import { createControlPlaneClient, type ControlPlaneClient } from '../controlplane/client.ts';
 import { findConnection } from '../controlplane/local-server.ts';
 import { createFetch } from '../lib/network.ts';
-import { KubiyaError, messageOf } from '../errors.ts';
+import { exitCodes, KubiyaError, messageOf } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
 import { createGroupRecord } from '../supervisor/instance.ts';
 import { version } from '../version.ts';
@@ -16,12 +16,19 @@ import { loadTemporalWorker } from './runtime.ts';
 import { startSessionWorker, type SessionWorker } from './session-worker.ts';
 import { installSignals } from './signals.ts';
 import { createStopRequests, type StopRequests } from './stop-requests.ts';
-import { createSupervisorLink, failedStart, lastWords, type SupervisorLink } from './supervisor-link.ts';
+import { chargeOf } from './supervisor-charge.ts';
+import {
+  createSupervisorLink,
+  failedStart,
+  lastWords,
+  type SupervisorLink,
+  watchSupervisor,
+} from './supervisor-link.ts';
 import { createTeardown, type Teardown } from './teardown.ts';
 import { startWorkerHttp } from './worker-http.ts';
-import { limitReached } from './worker-limits.ts';
+import { limitReached, type LimitReached } from './worker-limits.ts';
 import { lockPlace, lockQueue } from './worker-locks.ts';
-import { keepRecord } from './worker-record.ts';
+import { type Drained, keepRecord, type KeptRecord } from './worker-record.ts';
 import { prepareWorkerPlace, sweepLeftovers } from './worker-place.ts';
 import { createWorkerView, type WorkerView } from './worker-view.ts';
 
@@ -127,9 +134,15 @@ async function live(life: Life, teardown: Teardown, workerTeardown: Teardown): P
   const { starting, forced } = life;
   lockPlace(config, scope, typedQueue, teardown);
   sweepLeftovers(config.paths.workersDirectory);
-  const http = await startWorkerHttp({ web: config.web, view, onStop: (request) => stops.request(request) });
+  const http = await startWorkerHttp({
+    web: config.web,
+    view,
+    onStop: (request) => stops.request(request),
+    onSupervisor: (supervisor) => link.follow(supervisor),
+  });
   teardown.add('HTTP server', 2_000, () => http.stop());
   const record = keepRecord({ config, place, scope, http, queue: typedQueue }, teardown);
+  keepSupervised(life, record, teardown);
   await link.tell({ type: 'started', pid: process.pid, instance_id: scope.instanceId, control: http.control });
   const { client, local } = await connect(config, scope, teardown);
   const queue = await resolveQueue(
@@ -147,17 +160,42 @@ async function live(life: Life, teardown: Teardown, workerTeardown: Teardown): P
   onHeader({ state: 'Connected to Temporal', since: new Date().toISOString(), worker: workerId });
   view.attach(() => running.health());
   view.setState('running');
-  record.update({ queue_id: queue.id, worker_id: workerId, control_plane_url: client.url });
+  record.update({ queue_id: queue.id, queue_name: queue.name, worker_id: workerId, control_plane_url: client.url });
   scope.log.info('Ready', { queue: queue.name, queue_id: queue.id, worker: workerId, log: place.logFile });
-  await link.tell({ type: 'ready', pid: process.pid, queue_id: queue.id, worker_id: workerId });
+  await link.tell({ type: 'ready', pid: process.pid, queue_id: queue.id, queue_name: queue.name, worker_id: workerId });
   if (io.isTty) io.writeLine(`Use it in another terminal: kubiya exec agent default --queue ${queue.name} "<prompt>"`);
   const end = await serve({ config, scope, running, local, stops, view, link, forced });
-  record.reason = end.reason;
+  record.ending({ reason: end.reason, drained: end.drained });
   await orForced(workerTeardown.run(), forced);
   if (local !== undefined) await orForced(whileAttached(local, scope, forced), forced);
   const code = forced.aborted ? 130 : end.exitCode;
-  await link.tell(lastWords({ code, reason: end.reason, isRetryable: code === 1 }));
+  await link.tell(lastWords({ code, reason: end.reason, isRetryable: end.isRetryable }));
   return code;
+}
+
+/** A supervised worker sees to it that it stays one, until it is told to stop. */
+function keepSupervised({ config, link, scope, stops, view }: Life, record: KeptRecord, teardown: Teardown): void {
+  const environment = config.childEnvironmentBase.reveal();
+  const charge = chargeOf(environment);
+  if (link.supervisor === undefined || charge === undefined) return;
+  const over = new AbortController();
+  const worker = (): NonNullable<typeof charge.adopted> => {
+    const { pid, start_time, instance_id, control, queue_id, queue_name } = record.now();
+    const { restarts = 0 } = link.supervisor ?? {};
+    return {
+      pid,
+      start_time,
+      instance_id,
+      control,
+      queue_id,
+      queue_name,
+      restarts,
+      is_ready: view.state === 'running',
+    };
+  };
+  void watchSupervisor({ link, charge, environment, log: scope.log, worker }, over.signal);
+  stops.onStep(() => over.abort());
+  teardown.add('watch of the supervisor', 1_000, () => over.abort());
 }
 
 async function orTell(link: SupervisorLink, step: () => void): Promise<void> {
@@ -253,9 +291,10 @@ interface Serving {
   readonly forced: AbortSignal;
 }
 
-interface WorkerEnd {
-  readonly reason: string;
-  readonly exitCode: number;
+interface WorkerEnd extends LimitReached {
+  /** A supervisor starts it again. */
+  readonly isRetryable: boolean;
+  readonly drained?: Drained;
 }
 
 /** Until it is told to stop, a limit is reached, or a fault: then down the ladder. */
@@ -270,14 +309,14 @@ async function serve({ config, scope, running, local, stops, view, link, forced 
         limitMs = drain_timeout_ms ?? limitMs;
         const next = isSignal ? '; a second signal cancels them' : '';
         log.info(`${reason}: no new work is taken, running calls get ${limitMs / 1000} s${next}`);
-        resolve({ reason: isSignal ? `stopped by ${reason}` : reason, exitCode: 0 });
+        resolve({ reason: isSignal ? `stopped by ${reason}` : reason, exitCode: 0, isRetryable: false });
       } else if (rung === 'cancel') {
         log.warn(`${reason}${isSignal ? ' again' : ''}: running calls are cancelled; a third signal leaves at once`);
         worker.cancel();
       }
     });
   });
-  const fault = (reason: string): WorkerEnd => ({ reason, exitCode: 1 });
+  const fault = (reason: string): WorkerEnd => ({ reason, exitCode: exitCodes.agent_failed, isRetryable: true });
   const ended = worker.ended.then(
     () => fault('the worker ended by itself'),
     (error: unknown) => {
@@ -291,17 +330,20 @@ async function serve({ config, scope, running, local, stops, view, link, forced 
   });
   const limited = limitReached(config.worker, running, over.signal).then((limit) => {
     log.info(`${limit.reason}: no new work is taken, running calls get ${limitMs / 1000} s`);
-    return limit;
+    // Above the memory limit: the next one begins small.
+    return { ...limit, isRetryable: limit.exitCode === exitCodes.limit };
   });
   const end = await Promise.race([stopAsked, ended, limited, ...(lost === undefined ? [] : [lost])]);
   over.abort();
   view.setState('draining');
   void link.tell({ type: 'draining', pid: process.pid, reason: end.reason });
-  const draining = worker.drain(end.exitCode === 1 ? 0 : limitMs).then(({ finished, stopped }) => {
-    log.info('Drained', { calls_finished: finished, calls_stopped: stopped });
+  let drained: Drained | undefined;
+  const draining = worker.drain(end.exitCode === exitCodes.agent_failed ? 0 : limitMs).then(({ finished, stopped }) => {
+    drained = { calls_finished: finished, calls_stopped: stopped };
+    log.info('Drained', drained);
   });
   await orForced(draining, forced);
-  return end;
+  return { ...end, ...(drained === undefined ? {} : { drained }) };
 }
 
 /** The owner of the local control plane stays until nobody else needs it. */

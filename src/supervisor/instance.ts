@@ -11,7 +11,9 @@ import { type InstanceRecord, instanceRecordSchema } from '../protocol/instance.
 const recordFileName = 'daemon_info.json';
 const pidFileName = 'worker.pid';
 const textFileName = 'daemon_info.txt';
-const groupsFileName = 'groups';
+/** Of the instance's own process, and of the Node process that hosts its Temporal side (`--runtime node`): one writer each. */
+const groupsFileNames = ['groups', 'groups.node'] as const;
+type GroupsFileName = (typeof groupsFileNames)[number];
 
 /** What identifies the calling process in its record. */
 export function ownIdentity(): Pick<InstanceRecord, 'pid' | 'start_time' | 'pid_namespace'> {
@@ -69,14 +71,12 @@ export function sweepDeadInstances(workersDirectory: string): readonly InstanceR
   for (const directory of subdirectories(workersDirectory)) {
     const record = readInstance(directory);
     if (record === null || record.stopped_at !== null || ownerState(record) !== 'gone') continue;
-    for (const group of readGroups(directory)) {
-      if (isSameProcess(group.pgid, group.startTime)) killGroup(group.pgid, 'SIGKILL');
-    }
+    for (const name of groupsFileNames) killRecordedGroups(directory, name);
     sweepByMarker(record.instance_id);
     try {
       // A new worker of this queue may have written its own record meanwhile.
       if (readInstance(directory)?.instance_id !== record.instance_id) continue;
-      rmSync(join(directory, groupsFileName), { force: true });
+      for (const name of groupsFileNames) rmSync(join(directory, name), { force: true });
       markStopped(directory, record, 'vanished');
     } catch {
       // A full or read-only disk: nothing of it runs any more, and the next start finds the record again.
@@ -107,8 +107,8 @@ export interface GroupRecord {
 /** About a thousand entries: then the file is started anew as soon as no group runs. */
 const groupsFileBytesMax = 64 * 1024;
 
-export function createGroupRecord(directory: string): GroupRecord {
-  const path = join(directory, groupsFileName);
+export function createGroupRecord(directory: string, name: GroupsFileName = 'groups'): GroupRecord {
+  const path = join(directory, name);
   const running = new Set<number>();
   let bytes = 0;
   const append = (line: string): void => {
@@ -141,10 +141,17 @@ interface RunningGroup {
   readonly startTime: string;
 }
 
-function readGroups(directory: string): readonly RunningGroup[] {
+/** Kills what the record says still runs, each only while its leader is the one that was recorded. */
+export function killRecordedGroups(directory: string, name: GroupsFileName): void {
+  for (const { pgid, startTime } of readGroups(directory, name)) {
+    if (isSameProcess(pgid, startTime)) killGroup(pgid, 'SIGKILL');
+  }
+}
+
+function readGroups(directory: string, name: GroupsFileName): readonly RunningGroup[] {
   let content: string;
   try {
-    content = readFileSync(join(directory, groupsFileName), 'utf8');
+    content = readFileSync(join(directory, name), 'utf8');
   } catch {
     // None was ever started.
     return [];
@@ -187,9 +194,15 @@ function infoText(record: InstanceRecord): string {
         .map(([name, port]) => `${name} ${port}`)
         .join(', ') || null,
     ],
-    ['follow the log', `tail -F ${record.log_file}`],
-    ['stop it', record.stopped_at === null ? `kill -TERM ${record.pid}` : null],
+    ['follow the log', `tail -F ${quoted(record.log_file)}`],
+    ['see how it is', record.stopped_at === null ? `kubiya worker status --queue-id ${quoted(record.queue)}` : null],
+    ['stop it', record.stopped_at === null ? `kubiya worker stop --queue-id ${quoted(record.queue)}` : null],
   ];
   const lines = rows.flatMap(([name, value]) => (value === null ? [] : [`${`${name}:`.padEnd(16)}${value}\n`]));
   return `Kubiya worker ${record.stopped_at === null ? 'is running' : 'is stopped'}\n\n${lines.join('')}`;
+}
+
+/** As a word for a shell. */
+function quoted(word: string): string {
+  return /^[\w./:@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -135,6 +135,7 @@ export class Supervision {
     let crashesInRow = 0;
     let isFirstStart = this.#options.isFirstStartFinal;
     for (let { adopted } = this.#options; ; adopted = undefined) {
+      if (this.#stop !== undefined && adopted === undefined) return this.#endWithoutWorker(this.#stop);
       const { end, ended } = await this.#oneWorker(adopted);
       isFirstStart &&= end.healthyMs === undefined;
       const decision = this.#decided(end, { crashesInRow, isFirstStart });
@@ -144,7 +145,6 @@ export class Supervision {
       if (decision.kind !== 'restart') return this.#isForSuccessor ? { kind: 'successor' } : decision;
       crashesInRow = decision.crashesInRow;
       await this.#deps.clock.sleep(decision.afterMs, this.#stopped.signal).catch(() => undefined);
-      if (this.#stop !== undefined) return this.#endWithoutWorker(this.#stop);
     }
   }
 
