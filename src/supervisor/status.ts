@@ -56,15 +56,19 @@ async function lookAt(place: InstancePlace): Promise<Facts> {
   const { record } = place;
   const [supervisorState, recordState] = [stateOf(place.supervisor), stateOf(record)];
   const isSupervised = supervisorState === 'alive' || supervisorState === 'elsewhere';
-  const candidates = [
+  const controls = [
     isSupervised ? place.supervisor?.worker_control : null,
     record?.stopped_at === null ? record.control : null,
   ];
   const [supervisorAnswer, ...answers] = await Promise.all([
     isSupervised && place.supervisor !== null ? timed(place.supervisor.control, askSupervisor) : null,
-    ...different(candidates).map((control) => timed(control, askStatus)),
+    ...different(controls).map((control) => timed(control, askStatus)),
   ]);
   const supervisor = supervisorAnswer?.kind === 'given' ? supervisorAnswer.value : place.supervisor;
+  // On a full disk the supervisor knows of a worker that no file names.
+  const unwritten = supervisor?.worker_control ?? null;
+  if (unwritten !== null && !controls.some((control) => control?.port === unwritten.port))
+    answers.push(await timed(unwritten, askStatus));
   // Of two answers that of the present worker counts: a port of the one before may live a moment longer.
   const workerAnswer =
     answers.find(
