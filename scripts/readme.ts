@@ -7,6 +7,7 @@ import { type Command } from '../src/cli/command.ts';
 import { root as commandTree } from '../src/cli/root.ts';
 import { optionEntries, type OptionDeclaration } from '../src/config/options.ts';
 import { formatDuration } from '../src/lib/duration.ts';
+import { formatBytes } from '../src/lib/size.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const readmeFile = join(root, 'README.md');
@@ -64,7 +65,8 @@ function environmentTable(): string {
 
 function defaultOf(option: OptionDeclaration): string {
   if (option.defaultText !== undefined) return option.defaultText;
-  return option.default === undefined ? '' : `\`${String(option.default)}\``;
+  if (option.default === undefined) return '';
+  return `\`${option.type === 'bytes' ? formatBytes(Number(option.default)) : String(option.default)}\``;
 }
 
 /** Every limit has its words here, so that a new one cannot be forgotten. */

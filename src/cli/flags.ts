@@ -4,6 +4,7 @@ import { type CommandScope, flagOptions, type OptionDeclaration, type OptionType
 import type { FlagValues } from '../config/sources.ts';
 import { parseValue } from '../config/values.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
+import { formatBytes } from '../lib/size.ts';
 import { suggestion } from './suggest.ts';
 
 /** A flag of one command; options with other sources than the command line are declared in config/options.ts. */
@@ -88,7 +89,11 @@ function fromDeclaration(name: string, declaration: FlagDeclaration): KnownFlag 
 function fromOption(option: OptionDeclaration & { readonly flag: string }): KnownFlag {
   const { flag: name, flagAliases = [], environment = [], isOn } = option;
   const fallback =
-    option.default === undefined || typeof option.default === 'boolean' ? undefined : String(option.default);
+    option.default === undefined || typeof option.default === 'boolean'
+      ? undefined
+      : option.type === 'bytes'
+        ? formatBytes(Number(option.default))
+        : String(option.default);
   const defaultText = option.defaultText ?? fallback;
   return {
     name,

@@ -44,7 +44,12 @@ async function run(words: readonly string[], output: Output, facts: ProcessFacts
     output,
     cwd: facts.cwd,
     commandLine: words,
-    loadConfig: (scope, flags) => loadConfig({ scope, flags, facts }),
+    loadConfig: async (scope, flags) => {
+      const config = await loadConfig({ scope, flags, facts });
+      for (const warning of config.warnings)
+        await output.note(`${output.stderr.style('yellow', 'warning:')} ${warning}`);
+      return config;
+    },
   };
   // Found already: citty would take a prompt for the name of a sub-command.
   const { result } = await runCommand({ ...command, subCommands: {} }, { rawArgs, data });

@@ -1,4 +1,5 @@
 // The shape of a finished configuration: validated, merged and frozen by load.ts, then handed on and never read again from its sources.
+import type { NetworkSettings } from '../lib/network.ts';
 import type { SupervisedBy } from '../protocol/instance.ts';
 import type { ProviderCredentials } from '../protocol/providers.ts';
 import type { Paths } from './paths.ts';
@@ -8,10 +9,13 @@ import type { Secret } from './secret.ts';
 export type Origin =
   | { readonly kind: 'flag'; readonly name: string }
   | { readonly kind: 'environment'; readonly name: string }
-  | { readonly kind: 'context'; readonly name: string }
+  /** `location` is `file:line:column`. */
+  | { readonly kind: 'context'; readonly name: string; readonly location: string }
+  /** What the control plane hands out for the queue at registration. */
+  | { readonly kind: 'queue'; readonly name: string }
   | { readonly kind: 'default' };
 
-/** Which control plane is meant, and the sentence that says why (features §1). */
+/** Which control plane is meant, and the sentence that says why. */
 export interface Profile {
   readonly kind: 'cloud' | 'local';
   readonly reason: string;
@@ -105,18 +109,19 @@ export interface LogConfig {
   readonly backupsMax: number;
 }
 
-export interface NetworkConfig {
-  readonly httpProxy: string | undefined;
-  readonly httpsProxy: string | undefined;
-  readonly noProxy: string | undefined;
-  readonly caFile: string | undefined;
+/** Where `kubiya login` goes. */
+export interface LoginConfig {
+  readonly issuer: string;
+  readonly clientId: string;
+  readonly audience: string;
+  readonly port: number;
 }
 
 /** One row of `config show`; `value` is already text, and redacted where the option is secret. */
 export interface EffectiveSetting {
   readonly name: string;
   readonly value: string | number | boolean | null;
-  readonly unit: 'ms' | undefined;
+  readonly unit: 'ms' | 'bytes' | undefined;
   /** What applies when the value is null. */
   readonly defaultText: string | undefined;
   readonly origin: Origin;
@@ -126,6 +131,8 @@ export interface EffectiveSetting {
 export interface Config {
   readonly profile: Profile;
   readonly paths: Paths;
+  /** The context in use; undefined when there is none, and in commands that use none. */
+  readonly context: string | undefined;
   readonly controlPlane: ControlPlaneConfig;
   /** The environment that queue names resolve in (ENVIRONMENT_NAME). */
   readonly environmentName: string;
@@ -136,7 +143,8 @@ export interface Config {
   readonly metrics: MetricsConfig;
   readonly server: ServerConfig;
   readonly log: LogConfig;
-  readonly network: NetworkConfig;
+  readonly network: NetworkSettings;
+  readonly login: LoginConfig;
   /** The model providers' variables that are set, by name: keys and base URLs. */
   readonly providers: Secret<ProviderCredentials>;
   readonly isDebug: boolean;
@@ -148,4 +156,6 @@ export interface Config {
   /** The whole environment of this process, from which lib/spawn.ts allow-lists what a child gets. */
   readonly childEnvironmentBase: Secret<Readonly<Record<string, string | undefined>>>;
   readonly settings: readonly EffectiveSetting[];
+  /** Sentences about what works and should not stay so; the command line says each once. */
+  readonly warnings: readonly string[];
 }

@@ -1,16 +1,21 @@
 // Merges the sources into one frozen Config, or fails with every problem at once.
 import { KubiyaError, messageOf } from '../errors.ts';
+import { expiryMsOf } from '../lib/json-web-token.ts';
+import { isLoopback } from '../lib/loopback.ts';
+import { readAuthorities } from '../lib/network.ts';
 import type { Config, EffectiveSetting, ExternalTemporal, LogLevel, Origin, Profile } from './config.ts';
-import { readContext } from './context-file.ts';
+import { findContext, type FoundContext } from './find-context.ts';
 import {
   optionEntries,
   options,
   type CommandScope,
+  type OptionDeclaration,
   type OptionName,
   type OptionValue,
   type RawConfig,
 } from './options.ts';
 import { resolvePaths, type Paths } from './paths.ts';
+import { describeOrigin, placeOf, type Problem, refuseProblems } from './problems.ts';
 import { createSecret, type Secret } from './secret.ts';
 import {
   containerKind,
@@ -31,12 +36,6 @@ export interface LoadOptions {
   readonly facts?: ProcessFacts;
 }
 
-interface Problem {
-  readonly origin: Origin;
-  /** A sentence that names the flag or variable, never the value of a secret. */
-  readonly message: string;
-}
-
 /** The values of all options, by name, with the problems found on the way. */
 interface Merged {
   read<Name extends OptionName>(name: Name): OptionValue<Name> | undefined;
@@ -52,14 +51,17 @@ export async function loadConfig({ scope, flags = {}, facts = processFacts() }: 
     contextFile: given(environment, 'KUBIYA_CONFIG'),
     cwd: facts.cwd,
   });
-  const context = await readContext(paths.contextFile, given(environment, 'KUBIYA_CONTEXT'));
-  const merged = merge(readSources(flags, environment, context), scope, facts.cwd);
+  const found = await findContext(paths, scope, flags, environment);
+  const merged = merge(readSources(flags, environment, found.context), scope, facts.cwd);
+  merged.problems.unshift(...found.problems);
   const token = readToken(merged);
+  checkAuthorities(merged);
   const settings = effectiveSettings(merged);
   const supervisedBy = readSupervisedBy(environment);
-  const config: Omit<Config, 'settings'> = {
-    ...controlPlaneOf(merged, token, context?.name),
+  const config: Omit<Config, 'settings' | 'warnings'> = {
+    ...controlPlaneOf(merged, token, found.context?.name),
     paths,
+    context: found.context?.name,
     environmentName: merged.read('environmentName') ?? 'default',
     model: merged.read('model'),
     worker: workerOf(merged, facts),
@@ -77,6 +79,12 @@ export async function loadConfig({ scope, flags = {}, facts = processFacts() }: 
       noProxy: merged.read('noProxy'),
       caFile: merged.read('caFile'),
     },
+    login: {
+      issuer: merged.read('loginIssuer') ?? options.loginIssuer.default,
+      clientId: merged.read('loginClientId') ?? options.loginClientId.default,
+      audience: merged.read('loginAudience') ?? options.loginAudience.default,
+      port: merged.read('loginPort') ?? options.loginPort.default,
+    },
     providers: createSecret(readProviders(environment)),
     isDebug: merged.read('isDebug') ?? false,
     mustVerifyCache: merged.read('mustVerifyCache') ?? false,
@@ -85,7 +93,44 @@ export async function loadConfig({ scope, flags = {}, facts = processFacts() }: 
     childEnvironmentBase: createSecret(environment),
   };
   refuseProblems(merged.problems);
-  return deepFreeze({ ...config, settings });
+  if (scope !== 'show') refuseExpired(merged, config);
+  return deepFreeze({ ...config, settings, warnings: warningsOf(merged, config, found) });
+}
+
+/** A file that was named for us must be right; SSL_CERT_FILE is often a left-over, and fails only where it is needed. */
+function checkAuthorities(merged: Merged): void {
+  const origin = merged.origin('caFile');
+  if (origin.kind !== 'environment' || origin.name !== 'KUBIYA_CA_FILE') return;
+  try {
+    readAuthorities({ caFile: merged.read('caFile') });
+  } catch (error) {
+    merged.problems.push({ origin, message: `${origin.name}: ${messageOf(error)}` });
+  }
+}
+
+/** A key of the environment may be of any kind; that of a context is what `kubiya login` has put there. */
+function refuseExpired(merged: Merged, { controlPlane, context }: Pick<Config, 'controlPlane' | 'context'>): void {
+  if (controlPlane.token === undefined || merged.origin('apiKey').kind !== 'context') return;
+  const expiryMs = expiryMsOf(controlPlane.token.reveal());
+  if (expiryMs === undefined || expiryMs > Date.now()) return;
+  throw new KubiyaError(`the token of the context ${context ?? ''} expired at ${new Date(expiryMs).toISOString()}`, {
+    kind: 'authentication',
+    code: 'token_expired',
+    hint: 'get a new one with `kubiya login`',
+  });
+}
+
+function warningsOf(
+  merged: Merged,
+  { profile, controlPlane: { url, token } }: Pick<Config, 'profile' | 'controlPlane'>,
+  { path, isReadableByOthers }: FoundContext,
+): readonly string[] {
+  const warnings: string[] = [];
+  if (merged.origin('apiKey').kind === 'context' && isReadableByOthers)
+    warnings.push(`other users of this machine can read the token in ${path}: end that with chmod 600`);
+  if (profile.kind === 'cloud' && token !== undefined && url.startsWith('http:') && !isLoopback(url))
+    warnings.push(`the key is sent to ${url} without encryption, because that URL is not https`);
+  return warnings;
 }
 
 function merge(raw: RawConfig, scope: CommandScope, cwd: string): Merged {
@@ -101,7 +146,7 @@ function merge(raw: RawConfig, scope: CommandScope, cwd: string): Merged {
     }
     const result = parseValue(option, found.value, cwd);
     if (result.ok) values.set(name, result.value);
-    else problems.push({ origin: found.origin, message: `${describeOrigin(found.origin)} ${result.problem}` });
+    else problems.push({ origin: found.origin, message: `${placeOf(found.origin)} ${result.problem}` });
   }
   return {
     problems,
@@ -144,13 +189,13 @@ function readSecret(merged: Merged, name: SecretFileName): Secret | undefined {
 function secretOf(merged: Merged, name: OptionName, value: string): Secret {
   const origin = merged.origin(name);
   if (!/^[\x20-\x7e]*$/.test(value)) {
-    const message = `${describeOrigin(origin)} gives a key with a line break or a character that no key has`;
+    const message = `${placeOf(origin)} gives a key with a line break or a character that no key has`;
     merged.problems.push({ origin, message });
   }
   return createSecret(value);
 }
 
-/** Local when it is asked for or when there is no key; the sentence is what every start says (features §1). */
+/** Local when it is asked for or when there is no key; the sentence is what every start says. */
 function controlPlaneOf(
   merged: Merged,
   { token, file }: ReturnType<typeof readToken>,
@@ -181,7 +226,7 @@ function profileReason(merged: Merged, tokenFile: string | undefined, contextNam
 
 function workerOf(merged: Merged, facts: ProcessFacts): Config['worker'] {
   const container = containerKind(facts);
-  // Kubernetes kills after 30 s and docker after 10 s: each leaves time for what comes after the drain (features §2.1).
+  // Kubernetes kills after 30 s and docker after 10 s: each leaves time for what comes after the drain.
   const drainDefaultMs = { kubernetes: 25_000, container: 8_000, none: 30_000 }[container];
   return {
     queue: merged.read('queue'),
@@ -275,12 +320,10 @@ function logOf(merged: Merged): Config['log'] {
 
 function effectiveSettings(merged: Merged): readonly EffectiveSetting[] {
   return optionEntries().map(([name, option]) => {
-    const value = merged.read(name) ?? null;
-    const shown = option.isSecret === true && value !== null ? '[redacted]' : value;
     return {
       name,
-      value: shown,
-      unit: option.type === 'seconds' || option.type === 'duration' ? 'ms' : undefined,
+      value: shownValue(option, merged.read(name)),
+      unit: unitOf(option),
       defaultText: option.defaultText,
       origin: merged.origin(name),
       description: option.description,
@@ -288,33 +331,24 @@ function effectiveSettings(merged: Merged): readonly EffectiveSetting[] {
   });
 }
 
-function refuseProblems(problems: readonly Problem[]): void {
-  const first = problems[0];
-  if (first === undefined) return;
-  const isCommandLine = problems.every(({ origin }) => origin.kind === 'flag');
-  const messages = problems.map(({ message }) => message);
-  throw new KubiyaError(
-    messages.length === 1 ? first.message : `${messages.length} settings are wrong:\n  ${messages.join('\n  ')}`,
-    {
-      kind: isCommandLine ? 'usage' : 'configuration',
-      code: isCommandLine ? 'flag_invalid' : 'configuration_invalid',
-      hint: isCommandLine
-        ? 'the same command with --help lists the flags'
-        : 'correct the settings; `kubiya config show` lists them with their origin',
-    },
-  );
+function shownValue(
+  option: OptionDeclaration,
+  value: string | number | boolean | undefined,
+): EffectiveSetting['value'] {
+  if (value === undefined) return null;
+  if (option.isSecret === true) return '[redacted]';
+  return option.type === 'proxy' ? withoutCredentials(String(value)) : value;
 }
 
-export function describeOrigin(origin: Origin): string {
-  switch (origin.kind) {
-    case 'flag':
-    case 'environment':
-      return origin.name;
-    case 'context':
-      return `context ${origin.name}`;
-    case 'default':
-      return 'default';
-  }
+function withoutCredentials(text: string): string {
+  const url = new URL(text);
+  if (url.username + url.password === '') return text;
+  return `${url.protocol}//[redacted]@${url.host}`;
+}
+
+function unitOf({ type }: OptionDeclaration): EffectiveSetting['unit'] {
+  if (type === 'seconds' || type === 'duration') return 'ms';
+  return type === 'bytes' ? 'bytes' : undefined;
 }
 
 function isLoopbackHost(host: string): boolean {

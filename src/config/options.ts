@@ -68,15 +68,6 @@ const dayMs = 86_400 * secondMs;
 const logLevels = ['debug', 'info', 'warn', 'warning', 'error'] as const;
 
 export const options = {
-  contextName: {
-    type: 'text',
-    flag: 'context',
-    environment: ['KUBIYA_CONTEXT'],
-    defaultText: 'current-context of the context file',
-    valueName: 'name',
-    scopes: [...connecting, 'contexts', 'login'],
-    description: 'context of the context file to use',
-  },
   apiKey: {
     type: 'text',
     environment: ['KUBIYA_API_KEY'],
@@ -352,7 +343,7 @@ export const options = {
     description: 'what running work gets after the first stop signal',
   },
   logBytesMax: {
-    type: 'integer',
+    type: 'bytes',
     // `tail -F` loses lines when a file rotates within milliseconds, which a burst does below this size.
     min: 1_000_000,
     max: 1_000_000_000_000,
@@ -360,9 +351,9 @@ export const options = {
     flagScopes: ['worker', 'server'],
     environment: ['KUBIYA_MAX_LOG_SIZE'],
     default: 104_857_600,
-    valueName: 'bytes',
+    valueName: 'size',
     scopes: logging,
-    description: 'bytes of a log file before it is rotated',
+    description: 'size of a log file at which it is rotated',
   },
   logBackupsMax: {
     type: 'integer',
@@ -463,6 +454,15 @@ export const options = {
     scopes: ['server'],
     description: 'use TLS to that cluster (implied by an API key)',
   },
+  contextName: {
+    type: 'text',
+    flag: 'context',
+    environment: ['KUBIYA_CONTEXT'],
+    defaultText: 'current-context of the context file',
+    valueName: 'name',
+    scopes: [...connecting, 'contexts', 'login'],
+    description: 'context of the context file to use',
+  },
   loginIssuer: {
     type: 'url',
     environment: ['KUBIYA_LOGIN_ISSUER'],
@@ -482,7 +482,7 @@ export const options = {
     environment: ['KUBIYA_LOGIN_AUDIENCE'],
     default: 'https://kubiya.ai/api',
     scopes: ['login'],
-    description: 'API that the token is for',
+    description: 'programming interface that the token is for',
   },
   loginPort: {
     type: 'integer',
@@ -496,19 +496,19 @@ export const options = {
   },
   httpProxy: {
     type: 'proxy',
-    environment: ['http_proxy', 'HTTP_PROXY'],
+    environment: ['HTTP_PROXY', 'http_proxy'],
     scopes: networking,
     description: 'proxy for plain HTTP',
   },
   httpsProxy: {
     type: 'proxy',
-    environment: ['https_proxy', 'HTTPS_PROXY'],
+    environment: ['HTTPS_PROXY', 'https_proxy'],
     scopes: networking,
     description: 'proxy for HTTPS and for the connection to Temporal',
   },
   noProxy: {
     type: 'text',
-    environment: ['no_proxy', 'NO_PROXY'],
+    environment: ['NO_PROXY', 'no_proxy'],
     scopes: networking,
     description: 'hosts that are reached without a proxy: names with all below them, host:port, address ranges, or *',
   },

@@ -1,7 +1,7 @@
 // The only reader of the process environment: raw values tagged with where they came from.
-import { readFileSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
 import * as v from 'valibot';
+import { readTextFile } from '../lib/bounded-file.ts';
 import {
   type SupervisedBy,
   startDirectoryVariable,
@@ -9,7 +9,7 @@ import {
   supervisedByVariable,
 } from '../protocol/instance.ts';
 import { providerVariableNames, type ProviderCredentials } from '../protocol/providers.ts';
-import type { Context } from './context-file.ts';
+import type { Context, Located } from './context-file.ts';
 import { optionEntries, type RawConfig, type RawValue } from './options.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -41,7 +41,7 @@ export type FlagValues = Readonly<Record<string, string | boolean | undefined>>;
 /** The first source that has an option wins: flag, then environment in the declared order, then context. */
 export function readSources(flags: FlagValues, environment: Environment, context: Context | undefined): RawConfig {
   const raw: Partial<Record<keyof RawConfig, RawValue>> = {};
-  const contextValues: Readonly<Record<string, string | undefined>> = {
+  const contextValues: Readonly<Record<string, Located | undefined>> = {
     'api-url': context?.url,
     token: context?.token,
   };
@@ -56,7 +56,10 @@ export function readSources(flags: FlagValues, environment: Environment, context
     else if (variable !== undefined)
       raw[name] = { value: given(environment, variable) ?? '', origin: { kind: 'environment', name: variable } };
     else if (fromContext !== undefined)
-      raw[name] = { value: fromContext, origin: { kind: 'context', name: context?.name ?? '' } };
+      raw[name] = {
+        value: fromContext.value,
+        origin: { kind: 'context', name: context?.name ?? '', location: fromContext.location },
+      };
   }
   return raw;
 }
@@ -86,7 +89,7 @@ export function containerKind(facts: ProcessFacts): 'kubernetes' | 'container' |
 
 /** What the file holds, trimmed; throws the system's error. */
 export function readSecretFile(path: string): string {
-  return readFileSync(path, 'utf8').trim();
+  return readTextFile(path).trim();
 }
 
 /** An empty variable counts as not set: that is how a compose file or a CI job leaves one out. */

@@ -1,6 +1,7 @@
 // One value of one option: text from a flag, a variable or a file into what its declaration says, or what is wrong with it.
 import { resolve } from 'node:path';
 import { formatDuration, parseDuration } from '../lib/duration.ts';
+import { formatBytes, parseQuantity } from '../lib/size.ts';
 import type { OptionDeclaration } from './options.ts';
 
 /** `problem` continues a sentence that begins with the name of the flag or variable: "must be …". */
@@ -27,6 +28,11 @@ export function parseValue(option: OptionDeclaration, text: string, cwd: string)
       return isWebUrl(trimmed)
         ? { ok: true, value: trimmed.replace(/\/+$/, '') }
         : refused('a URL that begins with http:// or https://');
+    case 'proxy': {
+      const url = trimmed.includes('://') ? trimmed : `http://${trimmed}`;
+      // Its credentials are not shown, also where it is wrong.
+      return isWebUrl(url) ? { ok: true, value: url } : { ok: false, problem: 'must be the URL of an HTTP proxy' };
+    }
     case 'switch': {
       const word = trimmed.toLowerCase();
       if (trueWords.has(word)) return { ok: true, value: true };
@@ -51,7 +57,7 @@ export function parseValue(option: OptionDeclaration, text: string, cwd: string)
     case 'bytes': {
       const value = parseQuantity(trimmed);
       if (value === null || value < option.min || value > option.max)
-        return refused(`a size such as 512Mi or 2Gi, at least ${option.min / 1024 / 1024}Mi`);
+        return refused(`a size such as 512Mi or 2Gi, at least ${formatBytes(option.min)}`);
       return { ok: true, value: Math.floor(value) };
     }
     case 'cpus': {
@@ -65,26 +71,6 @@ export function parseValue(option: OptionDeclaration, text: string, cwd: string)
       return option.choices.includes(word) ? { ok: true, value: word } : refused(`one of ${option.choices.join(', ')}`);
     }
   }
-}
-
-/** Kubernetes' resource quantities: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/ */
-const quantityUnits: Readonly<Record<string, number>> = {
-  m: 1e-3,
-  '': 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-};
-
-function parseQuantity(text: string): number | null {
-  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)([A-Za-z]*)$/.exec(text) ?? [];
-  const factor = Object.hasOwn(quantityUnits, unit) ? quantityUnits[unit] : undefined;
-  return digits === undefined || factor === undefined ? null : Number(digits) * factor;
 }
 
 function holdsCredentials(text: string): boolean {

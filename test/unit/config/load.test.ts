@@ -84,7 +84,11 @@ describe('precedence', () => {
     });
     expect(await problems(load({ ...inHome, KUBIYA_CONTEXT: 'c' }))).toMatchObject({
       kind: 'configuration',
-      code: 'context_file_invalid',
+      code: 'configuration_invalid',
+    });
+    expect(await problems(load({ ...inHome, KUBIYA_CONTEXT: 'b' }, { context: 'c' }))).toMatchObject({
+      kind: 'usage',
+      message: `--context "c" is no context of ${join(home, '.kubiya/config')}; it has a, b`,
     });
   });
 });

@@ -1,7 +1,8 @@
 // `kubiya config show`: every effective value with its origin.
-import { describeOrigin } from '../../../config/load.ts';
+import { describeOrigin } from '../../../config/problems.ts';
 import type { EffectiveSetting } from '../../../config/config.ts';
 import { formatDuration } from '../../../lib/duration.ts';
+import { formatBytes } from '../../../lib/size.ts';
 import { type Cell, printList } from '../../table.ts';
 import { defineCommand } from '../../command.ts';
 import { jsonFlag } from '../../flags.ts';
@@ -48,5 +49,6 @@ export default defineCommand({
 
 function shownValue({ value, unit, defaultText }: EffectiveSetting): Cell {
   if (value === null) return defaultText === undefined ? null : `(${defaultText})`;
-  return unit === 'ms' ? formatDuration(Number(value)) : value;
+  if (unit === undefined) return value;
+  return unit === 'ms' ? formatDuration(Number(value)) : formatBytes(Number(value));
 }
