@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn as spawnChild, spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { constants } from 'node:os';
-import type { Readable, Writable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 import { killGroup } from './kill-group.ts';
 
 /** Every child carries `KUBIYA_INSTANCE=<instance id>`, so that a sweep finds it even in a session of its own. */
@@ -28,6 +28,8 @@ export interface SpawnOptions {
   /** A number is a file descriptor of ours that the child gets. Default: ignore. */
   readonly stdout?: 'pipe' | 'ignore' | number;
   readonly stderr?: 'pipe' | 'ignore' | number;
+  /** For a child of ours: a pipe in both directions, which it finds as descriptor 3. Default false. */
+  readonly hasChannel?: boolean;
   /**
    * Default true: the child leads a session and process group of its own, which ends with it. False leaves it in our
    * group: a terminal's Ctrl+C reaches it, and only its own pid can be signalled.
@@ -48,6 +50,8 @@ export interface ChildHandle {
   readonly stdin: Writable | null;
   readonly stdout: Readable | null;
   readonly stderr: Readable | null;
+  /** Null unless asked for. */
+  readonly channel: Duplex | null;
   /** Resolves when the leader is gone, never rejects. Output may still be in the pipes: wait for their `end`. */
   readonly exited: Promise<ChildExit>;
   /** False when nobody is left to signal. */
@@ -101,7 +105,12 @@ async function startChild(options: SpawnOptions, scope: SpawnScope): Promise<Chi
     child = spawnChild(program, programArguments, {
       cwd: options.cwd,
       env: { ...options.environment, [instanceMarkerName]: scope.instanceId },
-      stdio: [stdin === 'ignore' ? 'ignore' : 'pipe', options.stdout ?? 'ignore', options.stderr ?? 'ignore'],
+      stdio: [
+        stdin === 'ignore' ? 'ignore' : 'pipe',
+        options.stdout ?? 'ignore',
+        options.stderr ?? 'ignore',
+        ...(options.hasChannel === true ? (['pipe'] as const) : []),
+      ],
       detached: isGroup,
       windowsHide: true,
     });
@@ -134,9 +143,11 @@ function handleOf(
     });
   });
   if (isGroup) scope.onStart(pid);
+  const channel = (child.stdio[3] ?? null) as Duplex | null;
   // After a start the only 'error' is a signal that could not be sent, and a pipe that the child closed early
   // (EPIPE, ECONNRESET) shows in its exit code: neither may end our process.
-  for (const emitter of [child, child.stdin, child.stdout, child.stderr]) emitter?.on('error', () => undefined);
+  for (const emitter of [child, child.stdin, child.stdout, child.stderr, channel])
+    emitter?.on('error', () => undefined);
   if (typeof stdin === 'object') child.stdin?.end(stdin.data);
 
   const signalGroup = (signal: NodeJS.Signals): boolean => {
@@ -148,6 +159,7 @@ function handleOf(
     stdin: typeof stdin === 'object' ? null : child.stdin,
     stdout: child.stdout,
     stderr: child.stderr,
+    channel,
     exited,
     signalGroup,
     stop: async ({ graceMs }) => {

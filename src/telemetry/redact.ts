@@ -8,6 +8,8 @@ export interface Redactor {
   redact(text: string): string;
   /** For text that comes in pieces. Together the pieces read as `redact` of the whole. */
   createStream(): RedactionStream;
+  /** For another process of ours that has to know them too: tells every secret, also those to come. Returns what ends it. */
+  follow(listener: (secret: string) => void): () => void;
 }
 
 export interface RedactionStream {
@@ -21,10 +23,22 @@ export const redactionMask = '[redacted]';
 
 export function createRedactor(): Redactor {
   const forms = createFormTable();
+  const secrets = new Set<string>();
+  const listeners = new Set<(secret: string) => void>();
   return {
-    register: (secret) => formsOf(secret).forEach(forms.add),
+    register: (secret) => {
+      if (secrets.has(secret)) return;
+      secrets.add(secret);
+      formsOf(secret).forEach(forms.add);
+      for (const listener of listeners) listener(secret);
+    },
     redact: (text) => mask(text, forms.find(text), { until: text.length, covered: 0 }).text,
     createStream: () => createStream(forms),
+    follow: (listener) => {
+      listeners.add(listener);
+      for (const secret of secrets) listener(secret);
+      return () => listeners.delete(listener);
+    },
   };
 }
 
@@ -133,7 +147,7 @@ function createFormTable(): FormTable {
     find: (text) => {
       const found: Found[] = [];
       if (spanMax === 0) return found;
-      for (let block = nextHead(text, headLength - blockLength); block <= text.length - blockLength; ) {
+      for (let block = nextHead(text, headLength - blockLength); block <= text.length - blockLength;) {
         const position = block - (headLength - blockLength);
         for (const { form, before } of heads.get(text.slice(position, position + headLength)) ?? []) {
           const start = before === '' ? position : startBefore(text, position, before);
@@ -170,9 +184,7 @@ function listIn<Value>(map: Map<string, Value[]>, key: string): Value[] {
 const blockLength = 3;
 
 function blockAt(text: string, start: number): number {
-  return (
-    ((text.charCodeAt(start) << 10) ^ (text.charCodeAt(start + 1) << 5) ^ text.charCodeAt(start + 2)) & 0xff_ff
-  );
+  return ((text.charCodeAt(start) << 10) ^ (text.charCodeAt(start + 1) << 5) ^ text.charCodeAt(start + 2)) & 0xff_ff;
 }
 
 const unfinished = 'unfinished';

@@ -59,7 +59,7 @@ export interface WorkerDeps {
   /** The model to use when neither the user, the execution nor the agent names one; throws the `no_provider` error. */
   readonly defaultModel: (signal: AbortSignal) => Promise<string>;
   /** Throws a KubiyaError when no provider can serve this model: known before the first turn. */
-  readonly checkModel: (model: string) => void;
+  readonly checkModel: (model: string) => Promise<void> | void;
   readonly publisher: Publisher;
   readonly journal: Journal;
   readonly calls: CallRegistry;

@@ -75,7 +75,7 @@ export function createPrepare(
 
 async function chooseModel(session: Session, deps: WorkerDeps, named: string | undefined): Promise<string> {
   const model = session.modelOverride ?? named ?? (await deps.defaultModel(AbortSignal.timeout(prepareLimitMs)));
-  deps.checkModel(model);
+  await deps.checkModel(model);
   return model;
 }
 
