@@ -1,15 +1,21 @@
 // The log: one line per entry, to a rotating file and/or stderr, secrets removed, never a reason to fail.
-import { writeSync } from 'node:fs';
 import { pino, stdSerializers } from 'pino';
-import { KubiyaError } from '../errors.ts';
+import { errnoOf, messageOf } from '../errors.ts';
+import {
+  lineBody,
+  linePrefix,
+  type LogFields,
+  type LogLevel,
+  logLevels,
+  textLengthMax,
+  trailerMessage,
+} from './log-line.ts';
 import type { Redactor } from './redact.ts';
 import { createRotatingFile, type RotatingFile } from './rotate.ts';
+import { createStderrSink } from './stderr.ts';
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+export type { LogFields, LogLevel } from './log-line.ts';
 export type LogFormat = 'text' | 'json';
-
-/** Undefined is left out; an Error shows its message and causes, and its stack when it is not a user's error. */
-export type LogFields = Readonly<Record<string, unknown>>;
 
 /** Never throws, whatever it is given. */
 export interface Log {
@@ -34,7 +40,7 @@ export interface LogOptions {
   readonly level: LogLevel;
   readonly format: LogFormat;
   readonly redactor: Redactor;
-  /** The directory must exist before the first entry. */
+  /** Its directory is made when it is not there. */
   readonly file?: LogFileOptions | undefined;
   /** `colour` for a terminal that may show it. Default none. */
   readonly stderr?: 'none' | 'plain' | 'colour';
@@ -46,33 +52,35 @@ export interface LogRoot extends Log {
   /** Lines that the file could not take (disk full), and why the last one could not. */
   readonly linesLost: number;
   readonly lastError: unknown;
+  /** Afterwards entries only go to `onLine`: a file or directory that is removed does not come back. */
   close(): void;
 }
 
 export function createLog(options: LogOptions): LogRoot {
-  const file = options.file === undefined ? undefined : openLogFile(options.file, options);
-  const emit = (entry: Entry, record: string): void => {
-    const line = options.redactor.redact(
-      options.format === 'json' ? record.trimEnd() : textLine(entry, options.redactor),
-    );
-    file?.write(`${line}\n`);
-    if (options.stderr === 'plain' || options.stderr === 'colour') {
-      writeToStderr(
-        `${options.stderr === 'colour' && options.format === 'text' ? coloured(line, entry.level) : line}\n`,
-      );
-    }
-    options.onLine?.(line);
+  const lineOf = options.format === 'json' ? jsonLines(options.redactor) : textLines(options.redactor);
+  const file = options.file === undefined ? undefined : openLogFile(options.file, lineOf);
+  const { stderr = 'none', onLine } = options;
+  const stderrSink = stderr === 'none' ? undefined : createStderrSink();
+  const isColoured = stderr === 'colour' && options.format === 'text';
+  const emit = (level: LogLevel, component: string, message: string, fields: LogFields): void => {
+    const line = lineOf(level, component, message, fields);
+    file?.write(line);
+    stderrSink?.write(isColoured ? coloured(line, level) : line);
+    onLine?.(line.slice(0, -1));
   };
-  const root = wrap(createPino(options.level, emit).child({ component: options.component }));
+  const lowest = logLevels.indexOf(options.level);
   return {
-    ...root,
+    ...logOf(options.component, lowest, emit),
     get linesLost() {
       return file?.linesLost ?? 0;
     },
     get lastError() {
       return file?.lastError;
     },
-    close: () => file?.close(),
+    close: () => {
+      file?.close();
+      stderrSink?.close();
+    },
   };
 }
 
@@ -85,129 +93,93 @@ export const silentLog: Log = {
   child: () => silentLog,
 };
 
-interface Entry {
-  readonly time: Date;
-  readonly level: LogLevel;
-  readonly component: string;
-  readonly message: string;
-  readonly fields: LogFields;
-}
+type Emit = (level: LogLevel, component: string, message: string, fields: LogFields) => void;
 
-type PinoLogger = ReturnType<typeof createPino>;
+const noFields: LogFields = Object.freeze({});
+const nothing = (): void => undefined;
 
-/** Pino does levels, children and JSON; its records go straight to `emit`, never through one of its transports. */
-function createPino(level: LogLevel, emit: (entry: Entry, record: string) => void) {
-  // Pino sets these on the destination before each write, see "Metadata" in its API documentation.
-  const destination = {
-    [Symbol.for('pino.metadata')]: true,
-    lastLevel: 30,
-    lastObj: {} as LogFields | null,
-    lastMsg: '' as string | undefined,
-    lastLogger: undefined as { bindings(): { component?: string } } | undefined,
-    write(record: string): void {
-      const entry: Entry = {
-        time: new Date(),
-        level: levelNames[this.lastLevel] ?? 'info',
-        component: this.lastLogger?.bindings().component ?? '',
-        message: this.lastMsg ?? '',
-        fields: this.lastObj ?? {},
-      };
-      emit(entry, record);
-    },
-  };
-  const serializers = { error: stdSerializers.err, err: stdSerializers.err, cause: stdSerializers.err };
-  return pino({ level, serializers, base: { pid: process.pid } }, destination);
-}
-
-const levelNames: Readonly<Record<number, LogLevel>> = { 20: 'debug', 30: 'info', 40: 'warn', 50: 'error' };
-
-function wrap(logger: PinoLogger): Log {
-  const at =
-    (level: LogLevel) =>
-    (message: string, fields: LogFields = {}): void => {
+function logOf(component: string, lowest: number, emit: Emit): Log {
+  const at = (level: LogLevel) => {
+    if (logLevels.indexOf(level) < lowest) return nothing;
+    return (message: string, fields: LogFields = noFields): void => {
       try {
-        logger[level](fields, message);
+        emit(level, component, message, fields);
       } catch (error) {
         // A field whose getter throws: the entry matters more than the field.
-        logger[level]({ fields_lost: String(error) }, message);
+        emit(level, component, message, { fields_lost: String(error) });
       }
     };
+  };
   return {
     debug: at('debug'),
     info: at('info'),
     warn: at('warn'),
     error: at('error'),
-    child: (component) => wrap(logger.child({ component })),
+    child: (name) => logOf(name, lowest, emit),
   };
 }
 
-function openLogFile(file: LogFileOptions, options: LogOptions): RotatingFile {
-  const line = (message: string, fields: LogFields): string => {
-    const time = new Date();
-    const entry: Entry = { time, level: 'info', component: 'log', message, fields };
-    const record = { level: 30, time: time.getTime(), pid: process.pid, component: 'log', ...fields, msg: message };
-    return `${options.redactor.redact(options.format === 'json' ? JSON.stringify(record) : textLine(entry, options.redactor))}\n`;
+/** One entry as its line, redacted and with its newline. */
+type LineOf = (level: LogLevel, component: string, message: string, fields: LogFields) => string;
+
+/** Redacted first: half a secret would not be recognised. */
+function cutter(redactor: Redactor): (text: string) => string {
+  return (text) => `${redactor.redact(text).slice(0, textLengthMax).toWellFormed()}… (${text.length} characters)`;
+}
+
+function textLines(redactor: Redactor): LineOf {
+  const cut = cutter(redactor);
+  return (level, component, message, fields) =>
+    `${linePrefix(level, component)}${redactor.redact(lineBody(message, fields, cut))}\n`;
+}
+
+/** Most that a JSON record may have before its fields are looked at one by one. */
+const recordLengthMax = 4 * textLengthMax;
+/** Pino's own keys, and ours. */
+const reservedKeys = ['level', 'time', 'pid', 'component', 'msg'] as const;
+
+/** Pino makes the records and hands them straight to us, never through one of its transports. */
+function jsonLines(redactor: Redactor): LineOf {
+  let record = '';
+  const destination = { write: (text: string): void => void (record = text) };
+  const serializers = { error: stdSerializers.err, err: stdSerializers.err, cause: stdSerializers.err };
+  const logger = pino({ level: 'debug', serializers, base: { pid: process.pid } }, destination);
+  const cut = cutter(redactor);
+  const recordOf = (level: LogLevel, component: string, message: string, fields: LogFields): string => {
+    logger[level]({ component, ...renamed(fields) }, message);
+    return record;
   };
+  return (level, component, message, fields) => {
+    const whole = recordOf(level, component, message, fields);
+    if (whole.length <= recordLengthMax) return redactor.redact(whole);
+    const short = (text: string): string => (text.length > textLengthMax ? cut(text) : text);
+    const shortened = Object.entries(fields).map(([key, value]) => [key, shortValue(value, short)]);
+    return redactor.redact(recordOf(level, component, short(message), Object.fromEntries(shortened)));
+  };
+}
+
+/** A field must not take the place of what every record has. */
+function renamed(fields: LogFields): LogFields {
+  if (!reservedKeys.some((key) => key in fields)) return fields;
+  const isReserved = (key: string): boolean => reservedKeys.some((reserved) => reserved === key);
+  return Object.fromEntries(Object.entries(fields).map(([key, value]) => [isReserved(key) ? `${key}_` : key, value]));
+}
+
+/** The value itself when it is short, else the beginning of its text. */
+function shortValue(value: unknown, short: (text: string) => string): unknown {
+  const text =
+    typeof value === 'string' ? value : JSON.stringify(value instanceof Error ? stdSerializers.err(value) : value);
+  return text !== undefined && text.length > textLengthMax ? short(text) : value;
+}
+
+function openLogFile(file: LogFileOptions, lineOf: LineOf): RotatingFile {
   const { header } = file;
   return createRotatingFile({
     ...file,
-    header: header && (() => line(header().message, header().fields ?? {})),
-    trailer: () => line('The log goes on in a new file', { file: file.path }),
-  });
-}
-
-/** `2026-11-24T10:00:00.000Z [INFO] worker: Connected to Temporal address=… namespace=…` */
-function textLine(entry: Entry, redactor: Redactor): string {
-  let line = `${entry.time.toISOString()} [${entry.level.toUpperCase()}] ${entry.component}: ${oneLine(entry.message)}`;
-  for (const [key, value] of Object.entries(entry.fields)) {
-    if (value !== undefined) line += ` ${key}=${quoted(cut(fieldText(value), redactor))}`;
-  }
-  return line;
-}
-
-/** A field is a fact, not a document; longer values are cut so that a line stays readable and far below the file's limit. */
-const fieldLengthMax = 8_000;
-
-function cut(text: string, redactor: Redactor): string {
-  if (text.length <= fieldLengthMax) return text;
-  // Redacted first: half a secret would not be recognised.
-  return `${redactor.redact(text).slice(0, fieldLengthMax)}… (${text.length} characters)`;
-}
-
-function fieldText(value: unknown): string {
-  if (typeof value === 'string') return value;
-  return value instanceof Error ? errorText(value) : structureText(value);
-}
-
-function structureText(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return String(value);
-  try {
-    return JSON.stringify(value);
-  } catch {
-    // A cycle or a BigInt: the log is no place to fail.
-    return Object.prototype.toString.call(value);
-  }
-}
-
-/** Causes beyond this depth say nothing new, and a cycle ends here. */
-const causesMax = 5;
-
-function errorText(error: Error, depth = 0): string {
-  const own = error instanceof KubiyaError ? `${error.message} (${error.code})` : (error.stack ?? String(error));
-  const { cause } = error;
-  return depth >= causesMax || !(cause instanceof Error) ? own : `${own}\ncaused by: ${errorText(cause, depth + 1)}`;
-}
-
-function quoted(text: string): string {
-  return /^[^\s"=\\]+$/.test(text) ? oneLine(text) : `"${oneLine(text.replace(/["\\]/g, String.raw`\$&`))}"`;
-}
-
-/** Control characters as escapes: an entry is one line, and text from outside cannot steer a terminal. */
-function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\u2028\u2029]/gu, (character) => {
-    if (character === '\n') return String.raw`\n`;
-    if (character === '\t') return String.raw`\t`;
-    return String.raw`\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`;
+    header: header && (() => lineOf('info', 'log', header().message, header().fields ?? noFields)),
+    trailer: () => lineOf('info', 'log', trailerMessage, { file: file.path }),
+    lossReport: (lines, reason) =>
+      lineOf('warn', 'log', `${lines} lines could not be written (${errnoOf(reason) ?? messageOf(reason)})`, noFields),
   });
 }
 
@@ -218,24 +190,8 @@ const levelColours: Readonly<Record<LogLevel, string>> = {
   error: '\x1b[31m',
 };
 
-function coloured(line: string, level: LogLevel): string {
+/** The line with its level in colour. */
+export function coloured(line: string, level: LogLevel): string {
   const word = `[${level.toUpperCase()}]`;
   return line.replace(word, `${levelColours[level]}${word}\x1b[0m`);
-}
-
-/** Attempts on a terminal or pipe that is full because its reader is slow; at 1 ms each the worker waits 20 ms at most. */
-const stderrAttemptsMax = 20;
-
-function writeToStderr(text: string): void {
-  const bytes = Buffer.from(text);
-  let written = 0;
-  for (let attempt = 0; attempt < stderrAttemptsMax && written < bytes.length; attempt += 1) {
-    try {
-      written += writeSync(2, bytes, written);
-    } catch (error) {
-      // EAGAIN: whoever gave us this descriptor made it non-blocking. Anything else: nobody reads any more.
-      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) return;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
-    }
-  }
 }

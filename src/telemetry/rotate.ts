@@ -9,8 +9,12 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
+import { errnoOf } from '../errors.ts';
+import { ensureSecureDirectory } from '../lib/secure-directory.ts';
 
 export interface RotatingFile {
   readonly path: string;
@@ -18,8 +22,9 @@ export interface RotatingFile {
   readonly linesLost: number;
   /** Why the last one could not (`ENOSPC`); undefined as long as all went well. */
   readonly lastError: unknown;
-  /** One complete line with its newline; false when it could not be written. Never throws. */
+  /** One complete line with its newline; false when it could not be written, or after `close`. Never throws. */
   write(line: string): boolean;
+  /** Nothing is written afterwards. */
   close(): void;
 }
 
@@ -31,81 +36,174 @@ export interface RotatingFileOptions {
   readonly backups: number;
   /** First line of every new file, with its newline. */
   readonly header?: (() => string) | undefined;
-  /** Last line of a file that is rotated away: says where the log goes on, for those who follow the old file. */
+  /** Last line of a file that is rotated away: says where the log goes on, for those who follow the old file. Always as long. */
   readonly trailer?: (() => string) | undefined;
+  /** Written before the first line that can be written again: how many could not, and the last reason. */
+  readonly lossReport?: ((lines: number, reason: unknown) => string) | undefined;
 }
 
-/** Opening waits for the first line: a directory that is not there yet, or a full disk, costs lines, not the process. */
+/**
+ * Opening waits for the first line, and makes the directory (0700) when it is gone: what cannot be written costs lines,
+ * not the process.
+ */
 export function createRotatingFile(options: RotatingFileOptions): RotatingFile {
-  let descriptor: number | undefined;
-  let size = 0;
-  let emptySize = 0; // of a file with nothing but its header
-  let linesLost = 0;
-  let lastError: unknown;
+  return new OwnFile(options);
+}
 
-  const append = (file: number, text: string): void => {
-    const bytes = Buffer.from(text);
+/** Others may remove, rename, truncate or extend the file; this often it is looked at, for a tenth of what one line costs. */
+const checkEveryMs = 250;
+/** Longer lines get memory of their own. */
+const scratchBytes = 64 * 1024;
+
+class OwnFile implements RotatingFile {
+  linesLost = 0;
+  lastError: unknown;
+  readonly #options: RotatingFileOptions;
+  readonly #scratch = Buffer.allocUnsafe(scratchBytes);
+  #descriptor: number | undefined;
+  #size = 0;
+  /** Of a file with nothing but its header. */
+  #emptySize = 0;
+  #trailerBytes = 0;
+  #hasTrailer = false;
+  #checkedAtMs = 0;
+  #linesUnreported = 0;
+  #isClosed = false;
+
+  constructor(options: RotatingFileOptions) {
+    this.#options = options;
+  }
+
+  get path(): string {
+    return this.#options.path;
+  }
+
+  write(line: string): boolean {
+    if (this.#isClosed) return false;
+    try {
+      this.#append(line);
+      return true;
+    } catch (error) {
+      this.linesLost += 1;
+      this.#linesUnreported += 1;
+      this.lastError = error;
+      return false;
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#closeDescriptor();
+  }
+
+  #append(line: string): void {
+    const { bytesMax, header, lossReport } = this.#options;
+    let file = this.#current();
+    const report = this.#linesUnreported > 0 ? (lossReport?.(this.#linesUnreported, this.lastError) ?? '') : '';
+    const bytes = Buffer.byteLength(report) + Buffer.byteLength(line);
+    const isFull = (): boolean => this.#size > this.#emptySize && this.#size + bytes + this.#trailerBytes > bytesMax;
+    if (isFull()) {
+      // Somebody else may have rotated it a moment ago.
+      this.#checkedAtMs = 0;
+      file = this.#current();
+      if (isFull()) file = this.#rotate(file);
+    }
+    if (this.#size === 0) {
+      if (header !== undefined) this.#writeText(file, header());
+      this.#emptySize = this.#size;
+    }
+    this.#writeText(file, report === '' ? line : report + line);
+    this.#linesUnreported = 0;
+  }
+
+  /** The open file that has the name now. */
+  #current(): number {
+    const nowMs = Date.now();
+    const file = this.#descriptor;
+    if (file === undefined) return this.#open(nowMs);
+    // A clock that was set back must not end the checks.
+    if (Math.abs(nowMs - this.#checkedAtMs) < checkEveryMs) return file;
+    this.#checkedAtMs = nowMs;
+    const own = fstatSync(file);
+    const named = statSync(this.#options.path, { throwIfNoEntry: false });
+    if (named === undefined || named.ino !== own.ino || named.dev !== own.dev) {
+      this.#closeDescriptor();
+      return this.#open(nowMs);
+    }
+    if (own.size !== this.#size) this.#measure(file, own.size);
+    return file;
+  }
+
+  #open(nowMs: number): number {
+    const file = openAppending(this.#options.path);
+    this.#descriptor = file;
+    this.#checkedAtMs = nowMs;
+    this.#hasTrailer = false;
+    this.#emptySize = 0;
+    this.#trailerBytes = Buffer.byteLength(this.#options.trailer?.() ?? '');
+    fchmodSync(file, 0o600);
+    this.#measure(file, fstatSync(file).size);
+    return file;
+  }
+
+  /** Takes over what others have written; a line that a killed writer left half is ended. */
+  #measure(file: number, size: number): void {
+    this.#size = size;
+    if (size > 0 && !endsWithNewline(file, size)) this.#writeText(file, '\n');
+  }
+
+  #rotate(file: number): number {
+    const { trailer, path, backups, bytesMax } = this.#options;
+    if (trailer !== undefined && !this.#hasTrailer && this.#size + this.#trailerBytes <= bytesMax) {
+      this.#hasTrailer = true;
+      try {
+        this.#writeText(file, trailer());
+      } catch (error) {
+        // The rotation matters more: on a full disk it makes room.
+        this.lastError = error;
+      }
+    }
+    shiftBackups(path, backups);
+    this.#closeDescriptor();
+    return this.#open(Date.now());
+  }
+
+  #writeText(file: number, text: string): void {
+    // UTF-8 has at most three bytes for a UTF-16 unit.
+    const isShort = text.length * 3 <= scratchBytes;
+    const bytes = isShort ? this.#scratch : Buffer.from(text);
+    const length = isShort ? bytes.write(text) : bytes.length;
     let written = 0;
     try {
-      while (written < bytes.length) written += writeSync(file, bytes, written);
+      while (written < length) written += writeSync(file, bytes, written, length - written);
     } catch (error) {
       // A full disk takes the first half of a line; the second half must not end up behind another line.
-      if (written > 0) ftruncateSync(file, size);
+      if (written > 0) ftruncateSync(file, fstatSync(file).size - written);
       throw error;
     }
-    size += bytes.length;
-  };
-  const open = (): number => {
-    const file = openSync(options.path, 'a+', 0o600);
-    descriptor = file;
-    fchmodSync(file, 0o600);
-    ({ size } = fstatSync(file));
-    if (size > 0 && !endsWithNewline(file, size)) append(file, '\n');
-    if (size === 0 && options.header !== undefined) append(file, options.header());
-    emptySize = size;
-    return file;
-  };
-  const close = (): void => {
-    if (descriptor === undefined) return;
-    closeSync(descriptor);
-    descriptor = undefined;
-  };
-  const rotate = (file: number, trailer: string): number => {
-    append(file, trailer);
-    close();
-    shiftBackups(options.path, options.backups);
-    return open();
-  };
-  return {
-    path: options.path,
-    get linesLost() {
-      return linesLost;
-    },
-    get lastError() {
-      return lastError;
-    },
-    write: (line) => {
-      try {
-        const isFirst = descriptor === undefined;
-        let file = descriptor ?? open();
-        const trailer = options.trailer?.() ?? '';
-        const sizeAfter = size + Buffer.byteLength(line) + Buffer.byteLength(trailer);
-        const hasLines = isFirst ? size > 0 : size > emptySize;
-        if (hasLines && sizeAfter > options.bytesMax) file = rotate(file, trailer);
-        append(file, line);
-        return true;
-      } catch (error) {
-        linesLost += 1;
-        lastError = error;
-        return false;
-      }
-    },
-    close,
-  };
+    this.#size += length;
+  }
+
+  #closeDescriptor(): void {
+    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+  }
+}
+
+function openAppending(path: string): number {
+  try {
+    return openSync(path, 'a+', 0o600);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    ensureSecureDirectory(dirname(path));
+    return openSync(path, 'a+', 0o600);
+  }
 }
 
 /** `.1` becomes `.2` and so on up to the first number that is missing, then the file becomes `.1`. */
 function shiftBackups(path: string, backups: number): void {
+  // An earlier start may have kept more.
+  for (let number = Math.max(1, backups + 1); existsSync(`${path}.${number}`); number += 1) rmSync(`${path}.${number}`);
   if (backups === 0) {
     rmSync(path, { force: true });
     return;
@@ -113,7 +211,8 @@ function shiftBackups(path: string, backups: number): void {
   let last = 0;
   while (last < backups - 1 && existsSync(`${path}.${last + 1}`)) last += 1;
   for (let number = last; number >= 1; number -= 1) renameSync(`${path}.${number}`, `${path}.${number + 1}`);
-  renameSync(path, `${path}.1`);
+  // Gone in the moment before: then there is nothing to keep.
+  if (existsSync(path)) renameSync(path, `${path}.1`);
 }
 
 function endsWithNewline(file: number, size: number): boolean {

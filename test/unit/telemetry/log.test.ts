@@ -1,6 +1,6 @@
 // What a log line looks like, byte by byte, and that nothing makes the log fail.
 import { afterAll, beforeEach, describe, expect, test } from 'bun:test';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KubiyaError } from '../../../src/errors.ts';
@@ -164,10 +164,15 @@ describe('never a reason to fail', () => {
   });
 
   test('a file that cannot be written is counted', () => {
-    const log = open({ file: { path: join(path, 'no', 'such', 'file'), bytesMax: 1_000, backups: 0 } });
+    writeFileSync(path, 'a file where the directory should be');
+    const log = open({ file: { path: join(path, 'worker.log'), bytesMax: 1_000, backups: 0 } });
     log.info('lost');
     log.child('x').info('lost');
-    expect(log).toMatchObject({ linesLost: 2, lastError: { code: 'ENOENT' } });
+    expect(log).toMatchObject({ linesLost: 2, lastError: { code: 'ENOTDIR' } });
+    rmSync(path);
+    log.info('kept');
+    path = join(path, 'worker.log');
+    expect(withoutTime()).toEqual(['[WARN] log: 2 lines could not be written (ENOTDIR)', '[INFO] worker: kept']);
   });
 
   test('without a file it is quiet', () => {
