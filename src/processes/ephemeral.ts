@@ -63,7 +63,10 @@ export async function startEphemeral(config: Config, options: EphemeralOptions):
   const teardown = createTeardown(() => scope.log);
   teardown.add('guardian', 2_000, () => scope.guardian.stop());
   scope.guardian.removeOnDeath(place.directory);
-  teardown.add('directory', 10_000, () => rmSync(place.directory, { recursive: true, force: true, maxRetries: 3 }));
+  teardown.add('directory', 10_000, () => {
+    scope.log.close(); // it would bring its directory back
+    rmSync(place.directory, { recursive: true, force: true, maxRetries: 3 });
+  });
   try {
     return await start(config, options, { name, place, scope, teardown, engine });
   } catch (error) {
