@@ -37,6 +37,8 @@ export interface HeartbeatLoop {
   beatNow(): void;
   /** Milliseconds since the last beat that arrived; undefined before the first. */
   lastSuccessAgeMs(): number | undefined;
+  /** Milliseconds since the loop last began a beat; 0 while it registers again. It says that the loop lives, not that anybody answers. */
+  lastAttemptAgeMs(): number;
   readonly counters: { readonly sent: number; readonly failed: number };
   /** No beat is sent or under way afterwards: a late one would revive a disconnected worker (existing-worker.md §3.2). */
   stop(): Promise<void>;
@@ -51,6 +53,8 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatLoop {
   const counters = { sent: 0, failed: 0 };
   let workerId = options.workerId;
   let lastSuccessMs: number | undefined;
+  let lastAttemptMs = clock.elapsed();
+  let isRegistering = false;
   let failures = 0;
   let nap = new AbortController();
   let isDue = false;
@@ -61,6 +65,7 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatLoop {
 
   /** Gives how long to wait for the next one. */
   const beat = async (): Promise<number> => {
+    lastAttemptMs = clock.elapsed();
     try {
       const call = { signal: stopped.signal, timeoutMs: heartbeatTimeoutMs, attemptsMax: 1 };
       await options.client.sendHeartbeat(workerId, await options.payload(), call);
@@ -77,7 +82,8 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatLoop {
       options.onBeat?.({ error });
       const nextMs = delayAfter(error, failures, options);
       if (!unknownWorkerCodes.test(error.code)) return nextMs;
-      const newId = await options.onUnknownWorker(stopped.signal);
+      isRegistering = true;
+      const newId = await options.onUnknownWorker(stopped.signal).finally(() => (isRegistering = false));
       if (newId === undefined) return nextMs;
       workerId = newId;
       // Told at once, unless the server forgets as fast as it is told.
@@ -103,6 +109,7 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatLoop {
     },
     beatNow: hurry,
     counters,
+    lastAttemptAgeMs: () => (isRegistering ? 0 : clock.elapsed() - lastAttemptMs),
     lastSuccessAgeMs: () => (lastSuccessMs === undefined ? undefined : clock.elapsed() - lastSuccessMs),
     stop: async () => {
       stopped.abort();

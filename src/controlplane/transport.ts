@@ -28,6 +28,8 @@ export interface TransportOptions {
   readonly token: string | (() => string);
   readonly fetch?: Fetch | undefined;
   readonly log?: TransportLog | undefined;
+  /** Bytes of the bodies of one exchange, unpacked. Must not throw. */
+  readonly onTraffic?: ((bytes: { readonly sent: number; readonly received: number }) => void) | undefined;
   /** Ends every request of this client. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -132,12 +134,14 @@ async function sendWith<T>(options: TransportOptions, request: ApiRequest<T>, to
     signal: AbortSignal.any([timer.signal, ...callers]),
     ...directIfLoopback(options.url),
   };
-  if (request.body !== undefined) init.body = JSON.stringify(request.body);
+  const sent = request.body === undefined ? undefined : JSON.stringify(request.body);
+  if (sent !== undefined) init.body = sent;
   try {
     const response = await (options.fetch ?? fetch)(options.url + request.path + queryOf(request.query), init);
     if (request.isStream === true && response.ok) return response;
     // Under the same limit: a server that hangs in the middle of its answer hangs.
     const body = await response.text();
+    options.onTraffic?.({ sent: Buffer.byteLength(sent ?? ''), received: Buffer.byteLength(body) });
     const { status, statusText } = response;
     return new Response(body === '' ? null : body, { status, statusText, headers: response.headers });
   } catch (error) {

@@ -20,7 +20,7 @@ import { credentialsOf, register, registerOnce, temporalOf, type RegistrationOpt
 import { createControlPlaneHealth, notReadyReason, type ControlPlaneHealth } from './session-health.ts';
 import { createUpkeep, type LostSession, type Upkeep } from './session-upkeep.ts';
 import type { Teardown } from './teardown.ts';
-import type { TemporalEngine, WorkerHost } from './worker-deps.ts';
+import type { HostedWorker, TemporalEngine, WorkerHost } from './worker-deps.ts';
 import type { SessionHealth } from './worker-view.ts';
 
 export interface WorkerPlace {
@@ -55,8 +55,9 @@ export interface SessionTelemetry {
 
 export interface SessionWorker {
   readonly session: Session;
-  readonly worker: RunningWorker;
+  readonly worker: HostedWorker;
   readonly counters: Readonly<WorkerCounters>;
+  readonly heartbeat: Pick<HeartbeatLoop, 'counters' | 'lastAttemptAgeMs'>;
   /** What is true now of its connections and its work. Must not throw. */
   health(): SessionHealth;
   /** Resolves when this worker can get no work any more (its temporary queue is gone); else never. */
@@ -141,7 +142,7 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
       notReadyReason: notReadyReason({ ...facts, heartbeatIntervalMs: config.worker.heartbeatIntervalMs }),
     };
   };
-  return { session, worker, counters, health, lost: upkeep.lost };
+  return { session, worker, counters, heartbeat, health, lost: upkeep.lost };
 }
 
 /** What this process does for the Temporal side, wherever that runs. */
