@@ -150,7 +150,6 @@ function supervised(facts: Facts, supervisor: SupervisorRecord): WorkerStatus {
       ? []
       : [`its supervisor (pid ${supervisor.pid}) does not answer, so a crash would not be noticed`];
   return {
-    ...basics(facts),
     state,
     healthy: isHealthy(state, live),
     mode: 'daemon',
@@ -160,6 +159,7 @@ function supervised(facts: Facts, supervisor: SupervisorRecord): WorkerStatus {
     state_since: live !== undefined && state === live.state ? live.state_since : supervisor.state_since,
     restarts: supervisor.restarts,
     next_start_at: isBetween ? supervisor.next_start_at : null,
+    ...basics(facts),
     warnings: [...warnings, ...(live?.warnings ?? [])],
     reason: silence ?? (state === 'running' ? (live?.not_ready_reason ?? null) : supervisor.reason),
     ...(state === 'crash-looping' ? { log_tail: logTail(logFileOf(facts)) } : {}),
@@ -173,7 +173,6 @@ function alone(facts: Facts, record: InstanceRecord): WorkerStatus {
   const state = live?.state ?? (record.worker_id === null ? 'starting' : 'running');
   const isOrphan = record.mode === 'daemon';
   return {
-    ...basics(facts),
     state,
     healthy: isHealthy(state, live),
     mode: record.mode,
@@ -183,6 +182,7 @@ function alone(facts: Facts, record: InstanceRecord): WorkerStatus {
     state_since: live?.state_since ?? null,
     restarts: isOrphan ? (supervisor?.restarts ?? 0) : 0,
     next_start_at: null,
+    ...basics(facts),
     warnings: [
       ...(isOrphan ? ['its supervisor has gone; the worker starts another within seconds'] : []),
       ...(live?.warnings ?? []),
@@ -200,7 +200,6 @@ function ended(facts: Facts): WorkerStatus {
   const hasFailed = isDaemon && supervisor.state === 'failed';
   const reason = isDaemon ? supervisor.reason : (record?.stop_reason ?? null);
   return {
-    ...basics(facts),
     state: hasFailed ? 'failed' : 'stopped',
     healthy: false,
     mode: isDaemon ? 'daemon' : 'foreground',
@@ -210,6 +209,7 @@ function ended(facts: Facts): WorkerStatus {
     state_since: end?.stopped_at ?? null,
     restarts: isDaemon ? supervisor.restarts : 0,
     next_start_at: null,
+    ...basics(facts),
     warnings: [],
     reason: end?.stopped_at === null ? vanished : reason,
     ...(hasFailed ? { log_tail: logTail(logFileOf(facts)) } : {}),
