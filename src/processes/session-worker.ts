@@ -164,6 +164,8 @@ function hostOf(
     log: scope.log.child('worker'),
     meter,
     journalDirectory: place.journalDirectory,
+    guardian: scope.guardian.scope,
+    directory: place.directory,
   };
 }
 

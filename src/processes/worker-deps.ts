@@ -3,7 +3,7 @@ import { createPublisher, type EventSink, type Publisher, type PublisherCounters
 import type { ControlPlaneClient } from '../controlplane/client.ts';
 import { messageOf } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
-import type { Spawner } from '../lib/spawn.ts';
+import type { Spawner, SpawnScope } from '../lib/spawn.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Meter } from '../telemetry/meter.ts';
 import type { Redactor } from '../telemetry/redact.ts';
@@ -25,6 +25,10 @@ export interface WorkerHost extends Pick<WorkerDeps, 'models' | 'defaultModel' |
   readonly meter: Meter;
   /** Absolute path of an existing directory that no other live worker writes into. */
   readonly journalDirectory: string;
+  /** For a Temporal side in another process: told of the process groups that it starts. */
+  readonly guardian: Pick<SpawnScope, 'onStart' | 'onEnd'>;
+  /** Where that process keeps its own record of them. */
+  readonly directory: string;
 }
 
 export interface HostedWorker extends RunningWorker {
