@@ -153,7 +153,17 @@ async function live(life: Life, teardown: Teardown, workerTeardown: Teardown): P
   view.setQueueId(queue.id);
   lockQueue(config, scope, queue.id, typedQueue, workerTeardown);
   const running = await startSessionWorker(
-    { config, scope, client, queue, place, engine, logLines, signal: starting },
+    {
+      config,
+      scope,
+      client,
+      queue,
+      place,
+      engine,
+      logLines,
+      onWorkerId: (id) => record.update({ worker_id: id }),
+      signal: starting,
+    },
     workerTeardown,
   );
   const { workerId } = running.session;
@@ -292,8 +302,8 @@ interface Serving {
 }
 
 interface WorkerEnd extends LimitReached {
-  /** A supervisor starts it again. */
-  readonly isRetryable: boolean;
+  /** Nothing of Temporal's side works any more: its calls get no time. */
+  readonly isFault?: true;
   readonly drained?: Drained;
 }
 
@@ -316,7 +326,12 @@ async function serve({ config, scope, running, local, stops, view, link, forced 
       }
     });
   });
-  const fault = (reason: string): WorkerEnd => ({ reason, exitCode: exitCodes.agent_failed, isRetryable: true });
+  const fault = (reason: string): WorkerEnd => ({
+    reason,
+    exitCode: exitCodes.agent_failed,
+    isRetryable: true,
+    isFault: true,
+  });
   const ended = worker.ended.then(
     () => fault('the worker ended by itself'),
     (error: unknown) => {
@@ -328,17 +343,20 @@ async function serve({ config, scope, running, local, stops, view, link, forced 
     log.error('Temporal could not be kept alive', { reason });
     return fault(`Temporal could not be kept alive: ${reason}`);
   });
-  const limited = limitReached(config.worker, running, over.signal).then((limit) => {
+  const warn = (sentence: string): void => {
+    log.warn(sentence);
+    view.warn('limits', sentence);
+  };
+  const limited = limitReached(config.worker, running, over.signal, { warn }).then((limit): WorkerEnd => {
     log.info(`${limit.reason}: no new work is taken, running calls get ${limitMs / 1000} s`);
-    // Above the memory limit: the next one begins small.
-    return { ...limit, isRetryable: limit.exitCode === exitCodes.limit };
+    return limit;
   });
   const end = await Promise.race([stopAsked, ended, limited, ...(lost === undefined ? [] : [lost])]);
   over.abort();
   view.setState('draining');
   void link.tell({ type: 'draining', pid: process.pid, reason: end.reason });
   let drained: Drained | undefined;
-  const draining = worker.drain(end.exitCode === exitCodes.agent_failed ? 0 : limitMs).then(({ finished, stopped }) => {
+  const draining = worker.drain(end.isFault ? 0 : limitMs).then(({ finished, stopped }) => {
     drained = { calls_finished: finished, calls_stopped: stopped };
     log.info('Drained', drained);
   });
