@@ -1,4 +1,5 @@
 // `kubiya worker clean`.
+import { KubiyaError } from '../../../errors.ts';
 import {
   type Cleanable,
   type CleanablePart,
@@ -90,7 +91,7 @@ async function printCleanable(output: Output, all: readonly Cleanable[], isJson:
   await printList(output, all, columns, isJson);
 }
 
-/** Throws where nobody can be asked. */
+/** Throws where nobody can be asked, and at Ctrl+C. */
 async function mayRemove(
   output: Output,
   { queue }: InstancePlace,
@@ -102,7 +103,8 @@ async function mayRemove(
   const { confirm, isCancel } = await import('@clack/prompts');
   const message = `Remove ${summaryOf(found)} of the worker ${queue}?`;
   const answer = await confirm({ output: output.questions, message, initialValue: false });
-  return !isCancel(answer) && answer;
+  if (isCancel(answer)) throw new KubiyaError('nothing was removed', { kind: 'interrupted', code: 'interrupted' });
+  return answer;
 }
 
 function summaryOf(found: readonly Cleanable[]): string {
