@@ -1,4 +1,4 @@
-// What is true of a worker, from real records, real answers over loopback and real processes, also when they contradict each other.
+// What is true of a worker, from real records, answers over loopback and processes. One file because every case stands on the same ones.
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
