@@ -31,6 +31,8 @@ export const root: Command = {
         start: lazy(() => import('./commands/server/start.ts')),
         stop: lazy(() => import('./commands/server/stop.ts')),
         status: lazy(() => import('./commands/server/status.ts')),
+        backup: lazy(() => import('./commands/server/backup.ts')),
+        restore: lazy(() => import('./commands/server/restore.ts')),
       },
     },
     execution: {
@@ -39,7 +41,11 @@ export const root: Command = {
         list: lazy(() => import('./commands/execution/list.ts')),
         get: lazy(() => import('./commands/execution/get.ts')),
         logs: lazy(() => import('./commands/execution/logs.ts')),
+        inspect: lazy(() => import('./commands/execution/inspect.ts')),
         cancel: lazy(() => import('./commands/execution/cancel.ts')),
+        pause: lazy(() => import('./commands/execution/pause.ts')),
+        resume: lazy(() => import('./commands/execution/resume.ts')),
+        terminate: lazy(() => import('./commands/execution/terminate.ts')),
       },
     },
     agent: {

@@ -10,6 +10,7 @@ import { ensureSecureDirectory } from '../lib/secure-directory.ts';
 import { findLocalServer, type LocalServerRecord } from '../controlplane/local-server.ts';
 import { ensureDevServer } from '../server/dev-server-asset.ts';
 import { startDevServer, type DevServer } from '../server/dev-server.ts';
+import { compactIfSparse } from '../server/store/snapshot.ts';
 import { startControlPlane, type ControlPlane, type ControlPlaneActivity } from '../server/start.ts';
 import { probeTemporal, type TemporalTarget } from '../server/temporal.ts';
 import { acquireLock, type Lock } from '../supervisor/lock.ts';
@@ -77,6 +78,8 @@ export async function startPersistentControlPlane(
     'base64',
   );
   const host = server.host;
+  const controlPlaneDatabase = join(server.dataDirectory, 'control-plane.db');
+  compactIfSparse(controlPlaneDatabase);
   const { temporal, devServer } = await temporalOf(config, scope, teardown);
   const controlPlane = await startControlPlane({
     host,
@@ -84,8 +87,9 @@ export async function startPersistentControlPlane(
     isPortExplicit: server.isPortExplicit,
     token,
     signingKey,
-    databasePath: join(server.dataDirectory, 'control-plane.db'),
+    databasePath: controlPlaneDatabase,
     temporal,
+    temporalDatabasePath: devServer === undefined ? undefined : temporalDatabaseOf(server.dataDirectory),
     advertisedHost: server.advertise,
     advertisedTemporalAddress:
       server.advertise === undefined || devServer === undefined
@@ -150,7 +154,9 @@ async function temporalOf(
     );
     return { temporal: target, devServer: undefined };
   }
-  const databaseFile = join(dataDirectory, 'temporal.db');
+  const databaseFile = temporalDatabaseOf(dataDirectory);
+  const freed = compactIfSparse(databaseFile);
+  if (freed > 0) scope.log.info('The room of deleted histories was given back', { bytes: freed });
   const portFile = join(dataDirectory, 'temporal-port');
   const place = { directory: dataDirectory, port: lastPort(portFile) ?? defaultTemporalPort, databaseFile, host };
   const devServer = await launchDevServer(config, scope, place, teardown);
@@ -158,6 +164,7 @@ async function temporalOf(
   return { temporal: { address: devServer.address, namespace: defaultNamespace, isLocal: true }, devServer };
 }
 
+const temporalDatabaseOf = (dataDirectory: string): string => join(dataDirectory, 'temporal.db');
 const signingKeyBytes = 32;
 const defaultTemporalPort = 7233;
 

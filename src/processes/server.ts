@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { prepareHome } from '../config/paths.ts';
+import { createControlPlaneClient } from '../controlplane/client.ts';
 import { findLocalServer, type LocalServer } from '../controlplane/local-server.ts';
 import { KubiyaError } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
@@ -20,6 +21,7 @@ const backgroundReadyMs = 60_000;
 /** Streams end, the store is written out, Temporal closes its database: 12 s and some reserve. */
 const stopLimitMs = 25_000;
 const pollMs = 100;
+const statusTimeoutMs = 3_000;
 
 const logFileOf = (config: Config): string => join(config.paths.logsDirectory, 'server.log');
 
@@ -97,9 +99,17 @@ async function readyServer(config: Config, pid: number): Promise<LocalServer | u
   return undefined;
 }
 
-/** Undefined when none runs. */
-export function serverStatus(config: Config): Promise<LocalServer | undefined> {
-  return findLocalServer(config.paths);
+/** Where it runs and what it holds; undefined when none runs. */
+export async function serverStatus(config: Config): Promise<Readonly<Record<string, unknown>> | undefined> {
+  const server = await findLocalServer(config.paths);
+  if (server === undefined) return undefined;
+  const client = createControlPlaneClient({ url: server.url, token: server.token });
+  const status = await client.getServerStatus({ timeoutMs: statusTimeoutMs, attemptsMax: 1 }).catch((error: unknown) => {
+    // An older server, or one that is busy: that it runs is known all the same.
+    if (error instanceof KubiyaError) return {};
+    throw error;
+  });
+  return { ...server.record, ...status };
 }
 
 /** Returns when it is gone. False when none ran. */

@@ -1,5 +1,5 @@
 // What calls have started and finished, on disk before anyone is told: the memory that a killed worker leaves to the next one.
-import { constants, writeSync } from 'node:fs';
+import { constants, readFileSync, writeSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
@@ -67,7 +67,7 @@ export async function createJournal(directory: string, nowMs: number): Promise<J
       await closeOldest(open);
       const again = open.get(executionId);
       if (again !== undefined) return again;
-      const opening = openExecution(join(directory, fileName(executionId)));
+      const opening = openExecution(journalFile(directory, executionId));
       open.set(executionId, opening);
       opening.catch(() => open.delete(executionId));
       return opening;
@@ -83,6 +83,39 @@ export async function createJournal(directory: string, nowMs: number): Promise<J
       for (const journal of all) await (await journal.catch(() => undefined))?.close();
     },
   };
+}
+
+/** One call as a person sees it. */
+export interface JournalledCall {
+  readonly call: string;
+  readonly turn: number;
+  readonly attempts: readonly number[];
+  /** `received` has not begun, `started` runs or was interrupted. */
+  readonly state: 'received' | 'started' | 'finished';
+  /** The end of what it printed before it ended. */
+  readonly output: string;
+}
+
+/** Where the records of an execution are. */
+export function journalFile(directory: string, executionId: string): string {
+  return join(directory, fileName(executionId));
+}
+
+/** Of an execution that may be running, of any worker; null when there is no such file or it cannot be read. */
+export function readJournalFile(path: string): readonly JournalledCall[] | null {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+  return [...readRecords(text)].map(([call, { turn, attempts, hasStarted, output, finished }]) => ({
+    call,
+    turn,
+    attempts: [...attempts],
+    state: finished !== undefined ? 'finished' : hasStarted ? 'started' : 'received',
+    output,
+  }));
 }
 
 /** One whose calls have all ended; should it be needed after all, it is read again. */

@@ -1,5 +1,5 @@
 // Copies of SQLite databases that are being written to, the check of a copy, and the return of the room that deleted rows leave.
-import { Database } from 'bun:sqlite';
+import { Database, SQLiteError } from 'bun:sqlite';
 import { chmodSync, closeSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { createId } from '../../lib/ids.ts';
@@ -33,9 +33,12 @@ export function snapshotOf(database: Database, path: string): Snapshot {
   return { path: target, remove };
 }
 
-/** Copies a database that another process has open, to a path where nothing is. Throws SQLite's error. */
+/**
+ * Copies a database that another process may have open, to a path where nothing is. Throws SQLite's error. Opened for
+ * writing, because the log that a killed process left must be folded in first.
+ */
 export function copyDatabase(path: string, target: string): void {
-  const database = new Database(path, { readonly: true });
+  const database = new Database(path, { readwrite: true, create: false });
   try {
     database.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
     copyInto(database, target);
@@ -71,21 +74,32 @@ export function examineDatabase(path: string): DatabaseFacts {
   }
 }
 
-/** Gives the room of deleted rows back to the disk, of a database that nobody has open. Returns the bytes it freed. */
+/**
+ * Gives the room of deleted rows back to the disk, of a database that nobody has open. Returns the bytes it freed: none from
+ * one that cannot be opened, of which whoever opens it next has more to say.
+ */
 export function compactIfSparse(path: string): number {
   const before = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   if (before < compactedBytesMin || before > compactedBytesMax) return 0;
+  try {
+    compact(path);
+  } catch (error) {
+    if (!(error instanceof SQLiteError)) throw error;
+  }
+  return Math.max(0, before - statSync(path).size);
+}
+
+function compact(path: string): void {
   const database = new Database(path, { readwrite: true });
   try {
     const pages = database.query<{ page_count: number }, []>('PRAGMA page_count').get()?.page_count ?? 0;
     const free = database.query<{ freelist_count: number }, []>('PRAGMA freelist_count').get()?.freelist_count ?? 0;
-    if (pages === 0 || free / pages < freeShareMin) return 0;
+    if (pages === 0 || free / pages < freeShareMin) return;
     database.run('VACUUM');
     database.run('PRAGMA wal_checkpoint(TRUNCATE)');
   } finally {
     database.close();
   }
-  return Math.max(0, before - statSync(path).size);
 }
 
 /** Of a process that was killed while it copied. */

@@ -1,7 +1,7 @@
 // `kubiya execution cancel`.
-import { KubiyaError } from '../../../errors.ts';
 import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
+import { refuseFailedControl } from '../../control.ts';
 import { jsonFlag } from '../../flags.ts';
 
 export default defineCommand({
@@ -14,13 +14,7 @@ export default defineCommand({
   run: async ({ args, output, loadConfig }) => {
     const client = await connect(await loadConfig());
     const answer = await client.cancelExecution(args.execution);
-    if (!answer.success) {
-      throw new KubiyaError(answer.error ?? `the execution ${args.execution} could not be cancelled`, {
-        kind: 'api_refused',
-        code: 'not_cancelled',
-        hint: `\`kubiya execution get ${args.execution}\` shows its state`,
-      });
-    }
+    refuseFailedControl(answer, { id: args.execution, done: 'cancelled', code: 'not_cancelled' });
     if (args.json) return await output.printJson(answer);
     await output.note(output.stderr.foreign(answer.message ?? 'the execution is being cancelled'));
   },

@@ -15,6 +15,12 @@ export default defineCommand({
   run: async ({ args, output, loadConfig }) => {
     const client = await connect(await loadConfig());
     const found = await client.getExecution(args.execution);
-    await printThing(output, { ...found, status: found.status.toLowerCase() }, args.json);
+    const shown = { ...found, status: found.status.toLowerCase() };
+    // People are told only of what is wrong.
+    await printThing(
+      output,
+      args.json || found.is_stuck === true ? shown : { ...shown, is_stuck: undefined },
+      args.json,
+    );
   },
 });

@@ -43,7 +43,7 @@ export default defineCommand({
       executions,
       [
         { title: 'ID', value: (row) => row.id },
-        { title: 'STATUS', value: (row) => row.status.toLowerCase() },
+        { title: 'STATUS', value: (row) => `${row.status.toLowerCase()}${row.is_stuck === true ? ' (stuck)' : ''}` },
         { title: 'AGENT', value: (row) => row.entity_name ?? row.entity_id },
         { title: 'CREATED', value: (row) => row.created_at },
         {

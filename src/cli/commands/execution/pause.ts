@@ -1,0 +1,4 @@
+// `kubiya execution pause`.
+import { controlCommand } from '../../control.ts';
+
+export default controlCommand('pause');

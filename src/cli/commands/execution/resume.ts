@@ -1,0 +1,4 @@
+// `kubiya execution resume`.
+import { controlCommand } from '../../control.ts';
+
+export default controlCommand('resume');
