@@ -1,5 +1,6 @@
 // Which process is which, and the end of every process that carries the marker of an instance.
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { instanceMarkerName, readCommandOutput } from './spawn.ts';
 
 /** A sweep is repeated because a process may fork while it is read; a round takes 3 ms, and a fork bomb that wins half a second of them wins. */
@@ -22,6 +23,21 @@ export function processStartTime(pid: number): string | null {
 /** True while the process that had this start time is still there (a zombie counts as gone). */
 export function isSameProcess(pid: number, startTime: string): boolean {
   return processStartTime(pid) === startTime;
+}
+
+/** In which a pid of ours means something; empty where the system has no such thing. */
+export function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    // Not Linux.
+    return '';
+  }
+}
+
+/** The same for every process of this machine until it is started again; its first namespace has the same name on all of them. */
+export function machineIdentity(): string {
+  return bootId() ?? hostname();
 }
 
 /**
@@ -68,8 +84,11 @@ function linuxStartTime(pid: number): string | null {
   const state = fields[0];
   const startTicks = fields[19];
   if (startTicks === undefined || state === 'Z' || state === 'X') return null;
-  const bootId = readProcFile('/proc/sys/kernel/random/boot_id')?.trim() ?? '';
-  return `${startTicks}@${bootId}`;
+  return `${startTicks}@${bootId() ?? ''}`;
+}
+
+function bootId(): string | undefined {
+  return readProcFile('/proc/sys/kernel/random/boot_id')?.trim();
 }
 
 /** Windows tells a start time only through a shell of half a second: there a pid that exists has to be enough. */

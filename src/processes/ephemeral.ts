@@ -200,8 +200,12 @@ function record(config: Config, { name, place, scope }: Parts): void {
   });
 }
 
-function faultOf({ worker }: SessionWorker, { log }: InstanceScope): Promise<string> {
+function faultOf({ worker, lost }: SessionWorker, { log }: InstanceScope): Promise<string> {
   return new Promise((resolve) => {
+    void lost.then(({ reason }) => {
+      log.error('The worker can get no work any more', { reason });
+      resolve(reason);
+    });
     worker.ended.catch((error: unknown) => {
       log.error('The worker ended by a fault', { reason: messageOf(error) });
       resolve(messageOf(error));

@@ -5,6 +5,7 @@ import { KubiyaError } from '../errors.ts';
 import { backoffDelayMs } from '../lib/backoff.ts';
 import { systemClock } from '../lib/clock.ts';
 import { isLoopback } from '../lib/loopback.ts';
+import { machineIdentity } from '../lib/process-tree.ts';
 import type { WorkerStartResponse } from '../protocol/control-plane.ts';
 import type { ProviderCredentials } from '../protocol/providers.ts';
 import { ownIdentity } from '../supervisor/instance.ts';
@@ -40,7 +41,7 @@ export function registerOnce(options: RegistrationOptions, signal: AbortSignal):
       journal_id: journalIdentity(journalDirectory),
       ...(config.worker.isOnce ? { single_execution: true } : {}),
       // A server on this machine can see by it that the worker is gone, long before its heartbeats are missed.
-      ...(isLoopback(client.url) ? { process: ownIdentity() } : {}),
+      ...(isLoopback(client.url) ? { process: { ...ownIdentity(), machine: machineIdentity() } } : {}),
     },
     { attemptsMax: 1, timeoutMs, signal },
   );

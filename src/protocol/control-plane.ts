@@ -262,7 +262,7 @@ export const workerStartRequestSchema = v.object({
   /** Ours: this worker takes one execution and ends (`worker start --once`). */
   single_execution: optionalFlag,
   /** Ours: told to a server on this machine, which sees by it that the worker is gone. */
-  process: v.nullish(v.object({ pid: count, start_time: text, pid_namespace: text })),
+  process: v.nullish(v.object({ pid: count, start_time: text, pid_namespace: text, machine: text })),
 });
 export type WorkerStartRequest = v.InferInput<typeof workerStartRequestSchema>;
 

@@ -7,6 +7,7 @@ import { organizationId, type ServerDeps } from './deps.ts';
 import { findQueue, findResource } from './lookups.ts';
 import { HttpProblem, temporalProblem } from './problems.ts';
 import { advance } from './progress.ts';
+import { claimWorker } from './single-execution.ts';
 import type { ExecuteInput, ExecutionRecord } from './store/executions.ts';
 import type { QueueRecord } from './store/queues.ts';
 import type { Body, Resource } from './store/resources.ts';
@@ -97,6 +98,7 @@ function insert(deps: ServerDeps, options: ExecuteOptions, agent: Resource, requ
         hint: 'use another queue',
       });
     }
+    claimWorker(deps, queue, id);
     const row = { id, entityId: agent.id, entityName: agent.name, queueId: queue.id, request, workflowInput };
     return store.executions.insert({ ...row, idempotencyKey, requestHash });
   });

@@ -6,6 +6,7 @@ import type { Log } from '../telemetry/log.ts';
 import { createApp } from './app.ts';
 import type { ServerDeps } from './deps.ts';
 import { createEventLog } from './events.ts';
+import { dropAllDeadWorkers } from './present-workers.ts';
 import { createReconciler, type Reconciler } from './reconcile.ts';
 import { seed } from './seed.ts';
 import { setupFailure } from './store/database.ts';
@@ -111,11 +112,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       url: `http://${urlHost(options.advertisedHost ?? options.host)}:${port}`,
       port,
       stop: () => (stopped ??= stop()),
-      activity: () => ({
-        liveWorkers: store.queues.liveWorkerCount(),
-        openStreams: events.subscriberCount,
-        openExecutions: store.executions.openCount(),
-      }),
+      activity: () => {
+        dropAllDeadWorkers(deps);
+        return {
+          liveWorkers: store.queues.liveWorkerCount(),
+          openStreams: events.subscriberCount,
+          openExecutions: store.executions.openCount(),
+        };
+      },
     };
   } catch (error) {
     await temporal.close();

@@ -1,11 +1,11 @@
 // A running worker's record on disk, and the end of what an instance left behind when it vanished.
-import { appendFileSync, readdirSync, readFileSync, readlinkSync, rmSync, truncateSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { errnoOf } from '../errors.ts';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
 import { killGroup } from '../lib/kill-group.ts';
-import { isSameProcess, processStartTime, sweepByMarker } from '../lib/process-tree.ts';
+import { isSameProcess, pidNamespace, processStartTime, sweepByMarker } from '../lib/process-tree.ts';
 import { type InstanceRecord, instanceRecordSchema } from '../protocol/instance.ts';
 
 const recordFileName = 'daemon_info.json';
@@ -164,15 +164,6 @@ function readGroups(directory: string, name: GroupsFileName): readonly RunningGr
     if (word === 'end') groups.delete(pgid);
   }
   return [...groups.values()];
-}
-
-function pidNamespace(): string {
-  try {
-    return readlinkSync('/proc/self/ns/pid');
-  } catch {
-    // Not Linux.
-    return '';
-  }
 }
 
 function infoText(record: InstanceRecord): string {

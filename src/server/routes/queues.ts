@@ -15,6 +15,7 @@ import { organizationId, type ServerDeps } from '../deps.ts';
 import { findQueue, findResource } from '../lookups.ts';
 import { digits, jsonBody, query, route } from '../openapi.ts';
 import { HttpProblem } from '../problems.ts';
+import { dropDeadWorkers } from '../present-workers.ts';
 import { removeQueue } from '../queue-removal.ts';
 import type { NewQueue, QueueRecord } from '../store/queues.ts';
 import type { Body } from '../store/resources.ts';
@@ -134,11 +135,12 @@ function addReports(app: Hono, deps: ServerDeps): void {
   );
 }
 
-function refuseInUse({ store }: ServerDeps, queue: QueueRecord): void {
+function refuseInUse(deps: ServerDeps, queue: QueueRecord): void {
   if (queue.name === 'default') {
     throw new HttpProblem(400, 'The worker queue "default" cannot be deleted', { code: 'default_is_kept' });
   }
-  const workers = store.queues.liveWorkers(queue.id).length;
+  dropDeadWorkers(deps, queue.id);
+  const workers = deps.store.queues.liveWorkers(queue.id).length;
   if (workers === 0) return;
   throw new HttpProblem(400, `Cannot delete worker queue with ${workers} active workers`, {
     code: 'queue_has_workers',

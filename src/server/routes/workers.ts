@@ -13,7 +13,9 @@ import {
 import { organizationId, type ServerDeps } from '../deps.ts';
 import { findQueue } from '../lookups.ts';
 import { jsonBody, query, route } from '../openapi.ts';
+import { dropDeadWorkers, presentWorkers } from '../present-workers.ts';
 import { HttpProblem, notFound } from '../problems.ts';
+import { claimWaiting } from '../single-execution.ts';
 import type { QueueRecord, WorkerRecord } from '../store/queues.ts';
 import { withoutUndefined } from '../store/resources.ts';
 import { takeOver } from '../takeover.ts';
@@ -21,8 +23,6 @@ import { takeOver } from '../takeover.ts';
 const tag = 'workers';
 /** A worker is alive until it has missed two heartbeats and half of the third. */
 const liveIntervals = 2.5;
-/** From its registration to its first heartbeat a worker connects to Temporal, which takes a second, or ten on a bad line. */
-const firstHeartbeatMsMax = 10_000;
 /** Log lines kept of a worker (protocol.md §1.2 W1). */
 const logLinesMax = 100;
 
@@ -49,6 +49,7 @@ function addRegistration(app: Hono, deps: ServerDeps): void {
       const { control_plane_url: url, ...body } = context.req.valid('json');
       refuseRegistration(deps, queue, body.journal_id ?? undefined);
       const worker = store.queues.register(queue.id, { ...withoutUndefined(body), status: 'registered' });
+      claimWaiting(deps, worker);
       deps.log.info('A worker registered', { worker: worker.id, queue: queue.name });
       await takeOver(deps, worker);
       return context.json(startResponse(deps, queue, worker, url ?? new URL(context.req.url).origin));
@@ -66,6 +67,7 @@ function addRegistration(app: Hono, deps: ServerDeps): void {
     query(v.object({ include_gone: v.nullish(v.picklist(['true', 'false'])) })),
     (context) => {
       const { id } = findQueue(deps, context.req.param('id'));
+      dropDeadWorkers(deps, id);
       const includesGone = context.req.valid('query').include_gone === 'true';
       return context.json((includesGone ? store.queues.knownWorkers(id) : store.queues.liveWorkers(id)).map(show));
     },
@@ -141,14 +143,9 @@ function refuseRegistration(deps: ServerDeps, queue: QueueRecord, journalId: str
   });
 }
 
-/** Who counts against the limit: the live, and those on their way; not a dead one whose journal the new one has. */
-function othersOf({ store, clock }: ServerDeps, { id }: QueueRecord, journalId: string | undefined): WorkerRecord[] {
-  const isStarting = (worker: WorkerRecord): boolean =>
-    worker.lastHeartbeatMs === null &&
-    worker.registeredAtMs > clock.now() - firstHeartbeatMsMax &&
-    store.queues.findWorker(worker.id) !== null;
-  const counted = [...store.queues.liveWorkers(id), ...store.queues.knownWorkers(id).filter(isStarting)];
-  return counted.filter(({ body }) => journalId === undefined || body['journal_id'] !== journalId);
+/** Who counts against the limit: not a dead one whose journal the new one has. */
+function othersOf(deps: ServerDeps, { id }: QueueRecord, journalId: string | undefined): WorkerRecord[] {
+  return presentWorkers(deps, id).filter(({ body }) => journalId === undefined || body['journal_id'] !== journalId);
 }
 
 function startResponse(deps: ServerDeps, queue: QueueRecord, worker: WorkerRecord, url: string): WorkerStartResponse {
@@ -168,7 +165,7 @@ function startResponse(deps: ServerDeps, queue: QueueRecord, worker: WorkerRecor
     environment_name: store.resources.find('environment', queue.environmentId)?.name ?? null,
     queue_id: queue.id,
     queue_ephemeral: queue.isEphemeral,
-    queue_single_execution: queue.isSingleExecution,
+    queue_single_execution: queue.isSingleExecution || worker.body['single_execution'] === true,
     redis_enabled: false,
     websocket_enabled: false,
     nats_config: null,

@@ -48,6 +48,8 @@ export interface Queues {
   /** Null for a worker that is unknown or has disconnected. */
   findWorker(workerId: string): WorkerRecord | null;
   beat(workerId: string, options: { liveUntilMs: number; body: Body }): void;
+  /** Replaces what is known of it, without a beat. */
+  describe(workerId: string, body: Body): void;
   disconnect(workerId: string): void;
   liveWorkers(queueId: string): WorkerRecord[];
   /** Those that are gone as well, until they are forgotten. */
@@ -120,6 +122,7 @@ type Workers = Pick<
   | 'register'
   | 'findWorker'
   | 'beat'
+  | 'describe'
   | 'disconnect'
   | 'liveWorkers'
   | 'knownWorkers'
@@ -145,6 +148,7 @@ function createWorkers(database: Database, clock: { nowMs(): number }): Workers 
   const beat = database.query<unknown, SQLQueryBindings[]>(
     'UPDATE workers SET last_heartbeat_ms = ?, live_until_ms = ?, body = ? WHERE id = ?',
   );
+  const describe = database.query<unknown, SQLQueryBindings[]>('UPDATE workers SET body = ? WHERE id = ?');
   const disconnect = database.query<unknown, string[]>(
     'UPDATE workers SET is_disconnected = 1, live_until_ms = 0 WHERE id = ?',
   );
@@ -173,6 +177,7 @@ function createWorkers(database: Database, clock: { nowMs(): number }): Workers 
       return row === null ? null : workerOf(row);
     },
     beat: (id, { liveUntilMs, body }) => void beat.run(clock.nowMs(), liveUntilMs, JSON.stringify(body), id),
+    describe: (id, body) => void describe.run(JSON.stringify(body), id),
     disconnect: (id) => void disconnect.run(id),
     liveWorkers: (queueId) => live.all(queueId, clock.nowMs()).map(workerOf),
     knownWorkers: (queueId) => known.all(queueId).map(workerOf),
