@@ -60,7 +60,7 @@ export function selectWorkerPlace(workersDirectory: string, typed: string | unde
 }
 
 /** What a queue may be called by: as it was typed, its id, its name. */
-function namesOf({ queue, record, supervisor }: InstancePlace): ReadonlySet<string> {
+export function namesOf({ queue, record, supervisor }: InstancePlace): ReadonlySet<string> {
   return new Set(
     [queue, record?.queue_id, record?.queue_name, supervisor?.queue_id, supervisor?.queue_name].flatMap((name) =>
       name === undefined || name === '' ? [] : [name],

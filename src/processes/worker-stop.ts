@@ -1,0 +1,242 @@
+// `kubiya worker stop` and `restart`: ask whoever has proven to be ours, wait until it is gone, see that nothing is left.
+import type { Paths } from '../config/paths.ts';
+import { KubiyaError } from '../errors.ts';
+import { systemClock } from '../lib/clock.ts';
+import { killGroup } from '../lib/kill-group.ts';
+import { isSameProcess, processesWithMarker, sweepByMarker } from '../lib/process-tree.ts';
+import type { ControlAddress, InstanceRecord, StopRequest, SupervisorRecord } from '../protocol/instance.ts';
+import { askStatus, askSupervisor, askToRestart, askToStop } from '../supervisor/ask.ts';
+import { isAlive, ownerState } from '../supervisor/instance.ts';
+import { type InstancePlace, readPlace, selectWorkerPlace } from '../supervisor/select.ts';
+import { readSupervisor } from '../supervisor/supervisor-record.ts';
+import type { ProcessIo } from './process-io.ts';
+
+const pollMs = 100;
+const answerMsMax = 2_000;
+/** A process of ours that has not answered for longer than the hang limit of a supervisor will not answer any more. */
+const silentMsMax = 75_000;
+/** With --force a process has so long to go by itself. */
+const forcedMsMax = 5_000;
+/** What follows a drain: events are flushed, connections and servers closed. */
+const afterDrainMs = 20_000;
+
+export interface StopOptions {
+  readonly isForced: boolean;
+  /** For the drain; undefined: the worker's own. */
+  readonly timeoutMs: number | undefined;
+  readonly io: ProcessIo;
+}
+
+/** What `worker stop --json` prints. */
+export interface StoppedWorker {
+  readonly queue: string;
+  /** False when nothing ran. */
+  readonly was_running: boolean;
+  /** Of the supervisor, or of the foreground process. */
+  readonly pid: number | null;
+  readonly calls_finished: number | null;
+  readonly calls_stopped: number | null;
+  readonly duration_ms: number;
+}
+
+/** Returns when nothing of the place runs. Throws a KubiyaError when it is not ours to stop or does not end. */
+export async function stopWorker(place: InstancePlace, options: StopOptions): Promise<StoppedWorker> {
+  const startMs = performance.now();
+  const found = runningOf(place);
+  for (const running of found) await askOne(running, options);
+  await whileRunning(found, place, options);
+  for (const marker of markersOf(place)) if (processesWithMarker(marker).length > 0) sweepByMarker(marker);
+  const after = readPlace(place.directory)?.record ?? place.record;
+  const drained = found.length === 0 ? undefined : after?.drained;
+  return {
+    queue: place.queue,
+    was_running: found.length > 0,
+    pid: found[0]?.record.pid ?? null,
+    calls_finished: drained?.calls_finished ?? null,
+    calls_stopped: drained?.calls_stopped ?? null,
+    duration_ms: Math.round(performance.now() - startMs),
+  };
+}
+
+/** A process of the place that its record, pid and start time say is alive. */
+type Running =
+  | { readonly kind: 'supervisor'; readonly record: SupervisorRecord }
+  | { readonly kind: 'worker'; readonly record: InstanceRecord };
+
+/** The supervisor is asked, because it would start a worker again; the worker is only waited for then. */
+function runningOf({ queue, record, supervisor }: InstancePlace): readonly Running[] {
+  for (const one of [record, supervisor]) {
+    if (one !== null && ownerState(one) === 'elsewhere')
+      throw new KubiyaError(`the worker of the queue ${queue} runs in another container`, {
+        kind: 'usage',
+        code: 'worker_elsewhere',
+        hint: 'stop it there',
+      });
+  }
+  return [
+    ...(supervisor !== null && isAlive(supervisor) ? [{ kind: 'supervisor', record: supervisor } as const] : []),
+    ...(record !== null && isAlive(record) ? [{ kind: 'worker', record } as const] : []),
+  ];
+}
+
+async function askOne(running: Running, { isForced, timeoutMs }: StopOptions): Promise<void> {
+  const request: StopRequest = {
+    rung: isForced ? 'leave' : 'drain',
+    reason: isForced ? 'stopped at once by `kubiya worker stop --force`' : 'stopped by `kubiya worker stop`',
+    ...(timeoutMs === undefined ? {} : { drain_timeout_ms: timeoutMs }),
+  };
+  const control = await provenControl(running);
+  if (control !== undefined && (await askToStop(control, request, answerMsMax))) return;
+  const { pid, start_time } = running.record;
+  if (isForced || !isSameProcess(pid, start_time)) return;
+  throw new KubiyaError(`the ${running.kind} ${pid} does not answer`, {
+    kind: 'timeout',
+    code: 'worker_silent',
+    hint: 'it is frozen or just starting; `kubiya worker stop --force` ends it',
+  });
+}
+
+/** Where it answers, once it has said over loopback that it is the one of the record. */
+async function provenControl(running: Running): Promise<ControlAddress | undefined> {
+  const { control, instance_id } = running.record;
+  if (!control) return undefined;
+  const ask = running.kind === 'supervisor' ? askSupervisor : askStatus;
+  return (await ask(control, answerMsMax))?.instance_id === instance_id ? control : undefined;
+}
+
+async function whileRunning(found: readonly Running[], place: InstancePlace, options: StopOptions): Promise<void> {
+  const { isForced, timeoutMs, io } = options;
+  const startMs = performance.now();
+  let heardMs = startMs;
+  let hasSaid = false;
+  const alive = (): readonly Running[] => found.filter(({ record }) => isSameProcess(record.pid, record.start_time));
+  for (let left = alive(); left.length > 0; left = alive()) {
+    const now = performance.now();
+    if (isForced && now - startMs > forcedMsMax) kill(left);
+    const isLate = timeoutMs !== undefined && now - startMs > timeoutMs + afterDrainMs;
+    if (!isForced && (isLate || now - heardMs > silentMsMax)) throw notStopped(left, place);
+    const status = isForced ? undefined : await workerStatus(place);
+    if (status !== undefined) heardMs = performance.now();
+    if (status !== undefined && !hasSaid && io.isTty) {
+      hasSaid = true;
+      const calls = status.slots.used === 1 ? '1 running call' : `${status.slots.used} running calls`;
+      io.writeLine(`Waiting for ${calls}; Ctrl+C stops the waiting, not the stop`);
+    }
+    await systemClock.sleep(pollMs);
+  }
+}
+
+async function workerStatus(place: InstancePlace) {
+  const control = readPlace(place.directory)?.record?.control ?? place.supervisor?.worker_control;
+  return control ? await askStatus(control, answerMsMax) : undefined;
+}
+
+/** The supervisor first: it would start the worker again, and a worker without a supervisor starts that again. */
+function kill(left: readonly Running[]): void {
+  for (const { record } of left) {
+    if (isSameProcess(record.pid, record.start_time)) killGroup(record.pid, 'SIGKILL');
+  }
+}
+
+function markersOf({ record, supervisor }: InstancePlace): readonly string[] {
+  return [
+    ...(record === null ? [] : [record.instance_id]),
+    ...(supervisor === null ? [] : [`${supervisor.instance_id}.worker`, supervisor.instance_id]),
+  ];
+}
+
+function notStopped(left: readonly Running[], { queue }: InstancePlace): KubiyaError {
+  const who = left.map(({ kind, record }) => `${kind} ${record.pid}`).join(', ');
+  return new KubiyaError(`the worker of the queue ${queue} has not ended yet (${who})`, {
+    kind: 'timeout',
+    code: 'worker_stop_timeout',
+    hint: `it goes on stopping; see \`kubiya worker logs --queue-id ${queue}\`, or end it with \`kubiya worker stop --queue-id ${queue} --force\``,
+  });
+}
+
+/** Loading a new program, draining excepted; a cold start of the local control plane included. */
+const restartMsMax = 180_000;
+
+/** What `worker restart --json` prints. */
+export interface RestartedWorker {
+  readonly queue: string;
+  readonly pid: number;
+  readonly worker_pid: number | null;
+  readonly version: string;
+  readonly previous_pid: number;
+  readonly previous_version: string;
+}
+
+/** Drains the worker, then starts supervisor and worker from the program that is on disk now; returns when it is ready. */
+export async function restartWorker(paths: Paths, queue: string | undefined): Promise<RestartedWorker> {
+  const place = selectWorkerPlace(paths.workersDirectory, queue);
+  const before = place.supervisor;
+  if (before === null || !isAlive(before)) throw notSupervised(place);
+  const request = { rung: 'drain', reason: 'restarted by `kubiya worker restart`' } as const;
+  const proven = await provenControl({ kind: 'supervisor', record: before });
+  const problem =
+    proven === undefined
+      ? `the supervisor ${before.pid} does not answer`
+      : await askToRestart(proven, request, programAnswerMsMax);
+  if (problem !== undefined)
+    throw new KubiyaError(`the worker cannot be restarted: ${problem}`, {
+      kind: 'configuration',
+      code: 'restart_refused',
+      hint: 'it runs on as before; `kubiya worker status` shows it',
+    });
+  const after = await successorOf(place, before);
+  return {
+    queue: place.queue,
+    pid: after.pid,
+    worker_pid: after.worker_pid,
+    version: after.version,
+    previous_pid: before.pid,
+    previous_version: before.version,
+  };
+}
+
+/** The supervisor asks the new program for its version first, which may come from a cold disk. */
+const programAnswerMsMax = 15_000;
+
+async function successorOf(place: InstancePlace, before: SupervisorRecord): Promise<SupervisorRecord> {
+  let startedMs: number | undefined;
+  for (;;) {
+    const isDrained = !isSameProcess(before.pid, before.start_time);
+    if (isDrained) startedMs ??= performance.now();
+    const record = readSupervisor(place.directory);
+    if (record !== null && record.instance_id !== before.instance_id) {
+      if (record.state === 'running') return record;
+      if (record.state !== 'starting') throw notRestarted(place, record);
+    } else if (isDrained && record?.stopped_at !== null && record?.state === 'failed') {
+      throw notRestarted(place, record);
+    }
+    if (startedMs !== undefined && performance.now() - startedMs > restartMsMax) throw notRestarted(place, record);
+    await systemClock.sleep(pollMs);
+  }
+}
+
+function notRestarted({ queue }: InstancePlace, record: SupervisorRecord | null): KubiyaError {
+  const state = record === null ? '' : `: it is ${record.state}${record.reason === null ? '' : `, ${record.reason}`}`;
+  return new KubiyaError(`the worker of the queue ${queue} was stopped, but its successor is not ready${state}`, {
+    kind: 'configuration',
+    code: 'restart_failed',
+    hint: `see \`kubiya worker status --queue-id ${queue}\``,
+  });
+}
+
+function notSupervised(place: InstancePlace): KubiyaError {
+  const { queue, record } = place;
+  const isForeground = record !== null && isAlive(record);
+  return new KubiyaError(
+    isForeground
+      ? `the worker of the queue ${queue} runs in the foreground (pid ${record.pid})`
+      : `no worker of the queue ${queue} is running`,
+    {
+      kind: 'usage',
+      code: isForeground ? 'worker_in_foreground' : 'worker_not_running',
+      hint: isForeground
+        ? 'stop it where it was started and start it there again'
+        : `start it with \`kubiya worker start --queue-id ${queue} -d\``,
+    },
+  );
+}
