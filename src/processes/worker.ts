@@ -11,6 +11,7 @@ import { version } from '../version.ts';
 import { createInstanceScope, type InstanceScope } from './instance-scope.ts';
 import { startPersistentControlPlane, type LocalControlPlane } from './local-control-plane.ts';
 import type { ProcessIo } from './process-io.ts';
+import { preparePythonAtStart } from './python-at-start.ts';
 import { resolveQueue } from './queue.ts';
 import { loadTemporalWorker } from './runtime.ts';
 import { startSessionWorker, type SessionWorker } from './session-worker.ts';
@@ -172,6 +173,7 @@ async function live(life: Life, teardown: Teardown, workerTeardown: Teardown): P
   view.setState('running');
   record.update({ queue_id: queue.id, queue_name: queue.name, worker_id: workerId, control_plane_url: client.url });
   scope.log.info('Ready', { queue: queue.name, queue_id: queue.id, worker: workerId, log: place.logFile });
+  preparePythonAtStart({ place, scope }, workerTeardown);
   await link.tell({ type: 'ready', pid: process.pid, queue_id: queue.id, queue_name: queue.name, worker_id: workerId });
   if (io.isTty) io.writeLine(`Use it in another terminal: kubiya exec agent default --queue ${queue.name} "<prompt>"`);
   const end = await serve({ config, scope, running, local, stops, view, link, forced });
