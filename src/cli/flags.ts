@@ -1,6 +1,6 @@
 // What a command declares of its flags and positionals, what citty is told of them, and text into the declared value.
 import type { ArgsDef, ParsedArgs } from 'citty';
-import { type CommandScope, flagOptions, type OptionDeclaration, type OptionType } from '../config/options.ts';
+import { type CommandScope, flagOptions, type OptionDeclaration, options, type OptionType } from '../config/options.ts';
 import type { FlagValues } from '../config/sources.ts';
 import { parseValue } from '../config/values.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
@@ -104,6 +104,9 @@ function fromOption(option: OptionDeclaration & { readonly flag: string }): Know
     isConfiguration: true,
   };
 }
+
+/** The one flag that may stand anywhere, also before the command. */
+export const contextFlag: KnownFlag = fromOption(options.contextName);
 
 /** The same for citty: everything but a switch is text to it, because its other types are not strict enough. */
 export function cittyArgs(args: ArgDeclarations, flags: readonly KnownFlag[]): ArgsDef {

@@ -1,7 +1,7 @@
 // The strict layer in front of citty: what a command does not declare is an error with a hint, never ignored or guessed.
 import { parseArgs } from 'node:util';
 import type { Command } from './command.ts';
-import { convertValue, type KnownFlag, usage } from './flags.ts';
+import { contextFlag, convertValue, type KnownFlag, usage } from './flags.ts';
 import { suggestion } from './suggest.ts';
 
 const seeHelp = 'the same command with --help shows how it is used';
@@ -35,7 +35,9 @@ export function checkWords(command: Command, words: readonly string[]): string[]
 
 /** Where the first word stands that is neither a flag nor the value of one; -1 when there is none. */
 export function firstPositionalIndex(command: Command, words: readonly string[]): number {
-  return tokensOf(command.flags ?? [], words).find(({ kind }) => kind === 'positional')?.index ?? -1;
+  // Groups have no flags, but --context may stand before the command.
+  const flags = command.flags ?? [contextFlag];
+  return tokensOf(flags, words).find(({ kind }) => kind === 'positional')?.index ?? -1;
 }
 
 /** Split by the library that citty uses too; which flags take a value is all that it has to know. */

@@ -131,7 +131,7 @@ export interface EffectiveSetting {
 export interface Config {
   readonly profile: Profile;
   readonly paths: Paths;
-  /** The context in use; undefined when there is none, and in commands that use none. */
+  /** The context in use; in commands about the context file the one that was asked for, which need not exist. */
   readonly context: string | undefined;
   readonly controlPlane: ControlPlaneConfig;
   /** The environment that queue names resolve in (ENVIRONMENT_NAME). */

@@ -61,7 +61,7 @@ export async function loadConfig({ scope, flags = {}, facts = processFacts() }: 
   const config: Omit<Config, 'settings' | 'warnings'> = {
     ...controlPlaneOf(merged, token, found.context?.name),
     paths,
-    context: found.context?.name,
+    context: found.context?.name ?? merged.read('contextName'),
     environmentName: merged.read('environmentName') ?? 'default',
     model: merged.read('model'),
     worker: workerOf(merged, facts),

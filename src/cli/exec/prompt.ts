@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { KubiyaError, messageOf } from '../../errors.ts';
 import { promptCharactersMax } from '../../protocol/control-plane.ts';
 import { usage } from '../flags.ts';
+import { readBounded } from '../stdin.ts';
 import { continuationHint } from '../strict.ts';
 
 /** A character has at most 4 bytes, and the white space around the prompt does not count: more than this is no prompt. */
@@ -29,7 +30,7 @@ export async function readPrompt({ argument, file, cwd }: PromptSources): Promis
   const prompt =
     file === undefined
       ? argument === '-'
-        ? await readBounded(process.stdin)
+        ? await readBounded(process.stdin, promptBytesMax)
         : (argument ?? '')
       : await readPromptFile(source ?? '');
   const trimmed = prompt.trim();
@@ -45,21 +46,9 @@ export async function readPrompt({ argument, file, cwd }: PromptSources): Promis
   return trimmed;
 }
 
-/** Stops behind the limit: what is piped in or named may have no end. */
-async function readBounded(stream: AsyncIterable<Uint8Array>): Promise<string> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const part of stream) {
-    parts.push(part);
-    bytes += part.length;
-    if (bytes > promptBytesMax) break;
-  }
-  return Buffer.concat(parts).toString('utf8');
-}
-
 async function readPromptFile(path: string): Promise<string> {
   try {
-    return await readBounded(createReadStream(path));
+    return await readBounded(createReadStream(path), promptBytesMax);
   } catch (error) {
     throw new KubiyaError(`the prompt file ${path} cannot be read: ${messageOf(error)}`, {
       kind: 'usage',
