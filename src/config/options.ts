@@ -460,7 +460,7 @@ export const options = {
     environment: ['KUBIYA_CONTEXT'],
     defaultText: 'current-context of the context file',
     valueName: 'name',
-    scopes: [...connecting, 'contexts', 'login'],
+    scopes: [...connecting, 'contexts', 'login', 'show'],
     description: 'context of the context file to use',
   },
   loginIssuer: {

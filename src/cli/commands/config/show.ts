@@ -18,20 +18,25 @@ export default defineCommand({
   args: { json: jsonFlag },
   run: async ({ args, output, loadConfig }) => {
     const config = await loadConfig();
+    const { profile, paths, context, settings } = config;
+    const providers = Object.keys(config.providers.reveal());
     if (args.json) {
       return await output.printJson({
-        profile: config.profile,
-        home: config.paths.home,
-        context_file: config.paths.contextFile,
-        settings: config.settings.map(({ defaultText, ...setting }) => ({ ...setting, default_text: defaultText })),
-        providers: Object.keys(config.providers.reveal()),
+        profile,
+        context: context ?? null,
+        home: paths.home,
+        context_file: paths.contextFile,
+        settings: settings.map(({ defaultText, ...setting }) => ({ ...setting, default_text: defaultText })),
+        providers,
       });
     }
-    await output.note(`profile ${config.profile.kind}: ${config.profile.reason}`);
-    await output.note(`files   ${config.paths.home}`);
+    await output.note(`profile  ${profile.kind}: ${profile.reason}`);
+    await output.note(`context  ${context ?? 'none'} (${paths.contextFile})`);
+    await output.note(`files    ${paths.home}`);
+    await output.note(`network  ${networkOf(settings)}`);
     await printList(
       output,
-      config.settings,
+      settings,
       [
         { title: 'SETTING', value: (row) => row.name },
         { title: 'ORIGIN', value: (row) => describeOrigin(row.origin) },
@@ -40,12 +45,26 @@ export default defineCommand({
       ],
       false,
     );
-    const providers = Object.keys(config.providers.reveal());
     await output.note(
       providers.length === 0 ? 'no model provider is configured' : `model providers: ${providers.join(', ')}`,
     );
   },
 });
+
+/** The settings that every connection obeys, in one line; their rows say where each comes from. */
+function networkOf(settings: readonly EffectiveSetting[]): string {
+  const words: Readonly<Record<string, string>> = {
+    httpProxy: 'http through',
+    httpsProxy: 'https and Temporal through',
+    noProxy: 'directly to',
+    caFile: 'trusts also',
+  };
+  const parts = settings.flatMap(({ name, value }) => {
+    const word = words[name];
+    return word === undefined || value === null ? [] : [`${word} ${value}`];
+  });
+  return parts.length === 0 ? 'no proxy and no certificate authorities of your own' : parts.join('; ');
+}
 
 function shownValue({ value, unit, defaultText }: EffectiveSetting): Cell {
   if (value === null) return defaultText === undefined ? null : `(${defaultText})`;
