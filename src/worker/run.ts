@@ -9,6 +9,7 @@ import {
   remoteWatchIntervalMs,
   startTemporalWatch,
   type TemporalHealth,
+  type TemporalWatch,
 } from './temporal-watch.ts';
 
 /** What the worker tells a status page or a heartbeat. */
@@ -54,7 +55,7 @@ export async function startWorker(session: Session, deps: WorkerDeps, signal: Ab
     clock,
     log,
   });
-  const ended = polling.ended.finally(() => watch.stop());
+  const ended = endOf(polling, watch);
   ended.catch(() => undefined); // the owner of `ended` decides; until then it is no unhandled rejection
   return {
     ended,
@@ -69,6 +70,14 @@ export async function startWorker(session: Session, deps: WorkerDeps, signal: Ab
     },
     wake: () => watch.wake(),
   };
+}
+
+async function endOf(polling: Polling, watch: TemporalWatch): Promise<void> {
+  try {
+    await polling.ended;
+  } finally {
+    await watch.stop();
+  }
 }
 
 function createLadder(
