@@ -67,6 +67,15 @@ export function notReadyReason(facts: ReadinessFacts): string | null {
   return `no heartbeat has arrived for ${seconds(heartbeatAgeMs)} s${why}`;
 }
 
+/** Each wait between two beats is an interval at most, and a beat takes 10 s at most. */
+const missedAttempts = 3;
+
+/** Whether the loop that sends heartbeats has stopped, whatever becomes of them; null when it lives. */
+export function notLiveReason(lastAttemptAgeMs: number, heartbeatIntervalMs: number): string | null {
+  if (lastAttemptAgeMs <= missedAttempts * heartbeatIntervalMs) return null;
+  return `no heartbeat was tried for ${seconds(lastAttemptAgeMs)} s`;
+}
+
 const seconds = (ms: number): number => Math.round(ms / 1000);
 
 /** Often enough that a worker is heard of seconds after its machine wakes; a look costs microseconds. */

@@ -17,7 +17,7 @@ import type { Session } from '../worker/deps.ts';
 import type { RunningWorker } from '../worker/run.ts';
 import type { InstanceScope } from './instance-scope.ts';
 import { credentialsOf, register, registerOnce, temporalOf, type RegistrationOptions } from './registration.ts';
-import { createControlPlaneHealth, notReadyReason, type ControlPlaneHealth } from './session-health.ts';
+import { createControlPlaneHealth, notLiveReason, notReadyReason, type ControlPlaneHealth } from './session-health.ts';
 import { createUpkeep, type LostSession, type Upkeep } from './session-upkeep.ts';
 import type { Teardown } from './teardown.ts';
 import type { HostedWorker, TemporalEngine, WorkerHost } from './worker-deps.ts';
@@ -97,10 +97,10 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
     }),
   );
 
-  const { startWorker } = await options.engine;
+  const engine = await options.engine;
   const meter = createMeter(options.telemetry?.meters);
   const { counters } = meter;
-  const worker = await startWorker(session, hostOf(options, registration, meter), options.signal);
+  const worker = await engine.startWorker(session, hostOf(options, registration, meter), options.signal);
   log.info('Connected to Temporal', { address: session.temporal.address, namespace: session.temporal.namespace });
   const controlPlane = createControlPlaneHealth({ address: client.url, clock: systemClock, log: scope.log });
   const upkeep = createUpkeep({
@@ -140,6 +140,7 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
       slots: worker.slots(),
       executions: worker.work().live,
       notReadyReason: notReadyReason({ ...facts, heartbeatIntervalMs: config.worker.heartbeatIntervalMs }),
+      notLiveReason: notLiveReason(heartbeat.lastAttemptAgeMs(), config.worker.heartbeatIntervalMs),
     };
   };
   return { session, worker, counters, heartbeat, health, lost: upkeep.lost };

@@ -1,8 +1,9 @@
 // The worker's HTTP server: probes and status on loopback, for people, for `kubiya worker status` and for its supervisor.
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
 import { Hono } from 'hono';
 import * as v from 'valibot';
-import type { WebConfig } from '../config/config.ts';
+import type { MetricsConfig, WebConfig } from '../config/config.ts';
 import { errnoOf, KubiyaError } from '../errors.ts';
 import {
   type ControlAddress,
@@ -11,11 +12,11 @@ import {
   type SupervisedBy,
   supervisedBySchema,
 } from '../protocol/instance.ts';
-import type { WorkerView } from './worker-view.ts';
+import { createProbesApp, isBearer, type ProbeOptions } from './worker-probes.ts';
 
-export interface WorkerHttpOptions {
+export interface WorkerHttpOptions extends ProbeOptions {
   readonly web: WebConfig;
-  readonly view: WorkerView;
+  readonly metricsListener: MetricsConfig;
   readonly onStop: (request: StopRequest) => void;
   /** Another supervisor has taken this worker over. */
   readonly onSupervisor: (supervisor: SupervisedBy) => void;
@@ -27,6 +28,9 @@ export interface WorkerHttp {
   /** Undefined with --no-webui. */
   readonly webUrl: string | undefined;
   readonly webPort: number | undefined;
+  /** Of the listener that only serves metrics and probes; undefined without METRICS_ENABLED. */
+  readonly metricsUrl: string | undefined;
+  readonly metricsPort: number | undefined;
   stop(): Promise<void>;
 }
 
@@ -35,37 +39,54 @@ type Server = ReturnType<typeof Bun.serve>;
 /** The default port moves this far before the start gives up. */
 const portAttemptsMax = 20;
 const tokenBytes = 24;
+/** A client that says nothing for so long is gone, or wants to hold the connection. */
+const idleSecondsMax = 10;
+/** The largest request is a supervisor's address. */
+const requestBytesMax = 64_000;
 
 export async function startWorkerHttp(options: WorkerHttpOptions): Promise<WorkerHttp> {
-  const { web } = options;
-  const token = randomBytes(tokenBytes).toString('base64url');
-  const control = Bun.serve({ hostname: '127.0.0.1', port: 0, fetch: createControlApp(options, token).fetch });
+  const { web, metricsListener } = options;
+  const controlToken = randomBytes(tokenBytes).toString('base64url');
+  const control = serve('127.0.0.1', 0, createControlApp(options, controlToken));
   const servers: Server[] = [control];
-  let webServer: Server | undefined;
-  if (web.isEnabled) {
-    webServer = listen(web, createProbesApp(options.view).fetch);
-    servers.push(webServer);
-  }
-  return {
-    control: { port: portOf(control), token },
-    webUrl: webServer === undefined ? undefined : `http://${web.host}:${portOf(webServer)}`,
-    webPort: webServer === undefined ? undefined : portOf(webServer),
-    stop: async () => {
-      await Promise.all(servers.map((server) => server.stop(true)));
-    },
+  const stop = async (): Promise<void> => {
+    await Promise.all(servers.map((server) => server.stop(true)));
   };
+  try {
+    let webServer: Server | undefined;
+    if (web.isEnabled) {
+      const port = (): number => (webServer === undefined ? 0 : portOf(webServer));
+      webServer = listenOnWeb(web, createProbesApp(options, { host: web.host, port, token: web.token?.reveal() }));
+      servers.push(webServer);
+    }
+    const metrics = metricsListener.isEnabled
+      ? listenForMetrics(metricsListener, createProbesApp(options, undefined))
+      : undefined;
+    if (metrics !== undefined) servers.push(metrics);
+    return {
+      control: { port: portOf(control), token: controlToken },
+      ...(webServer === undefined
+        ? { webUrl: undefined, webPort: undefined }
+        : { webUrl: urlOf(web.host, webServer), webPort: portOf(webServer) }),
+      ...(metrics === undefined
+        ? { metricsUrl: undefined, metricsPort: undefined }
+        : { metricsUrl: `${urlOf(metricsListener.host, metrics)}/metrics`, metricsPort: portOf(metrics) }),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 function createControlApp({ view, onStop, onSupervisor }: WorkerHttpOptions, token: string): Hono {
   const app = new Hono();
-  app.use(async (context, next) => {
-    const given = Buffer.from((context.req.header('authorization') ?? '').replace(/^Bearer /, ''));
-    const expected = Buffer.from(token);
-    if (given.length !== expected.length || !timingSafeEqual(given, expected)) return context.text('', 401);
-    return next();
-  });
+  app.use(async ({ req, text }, next) => (isBearer(req.header('authorization'), token) ? await next() : text('', 401)));
   app.get('/v1/status', (context) => context.json(view.snapshot()));
-  app.get('/livez', (context) => context.text('ok'));
+  app.get('/livez', ({ text }) => {
+    const reason = view.notLiveReason();
+    return reason === null ? text('ok') : text(reason, 503);
+  });
   app.post('/v1/stop', async (context) => {
     const parsed = v.safeParse(stopRequestSchema, await context.req.json().catch(() => undefined));
     if (!parsed.success) return context.text('expected a stop request', 400);
@@ -81,35 +102,51 @@ function createControlApp({ view, onStop, onSupervisor }: WorkerHttpOptions, tok
   return app;
 }
 
-function createProbesApp(view: WorkerView): Hono {
-  const app = new Hono();
-  app.get('/livez', (context) => context.text('ok'));
-  app.get('/readyz', (context) => {
-    const reason = view.snapshot().not_ready_reason;
-    return reason === null ? context.text('ok') : context.text(reason, 503);
-  });
-  return app;
-}
-
-function listen(web: WebConfig, fetch: (request: Request) => Response | Promise<Response>): Server {
+function listenOnWeb(web: WebConfig, app: Hono): Server {
   const attempts = web.isPortExplicit || web.port === 0 ? 1 : portAttemptsMax;
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return Bun.serve({ hostname: web.host, port: web.port + attempt, fetch });
+      return serve(web.host, web.port + attempt, app);
     } catch (error) {
-      const isTaken = errnoOf(error) === 'EADDRINUSE';
-      if (isTaken && attempt + 1 < attempts) continue;
-      throw new KubiyaError(
-        isTaken ? `the web port ${web.port} is taken` : `the web port cannot listen on ${web.host}:${web.port}`,
-        {
-          kind: 'configuration',
-          code: isTaken ? 'port_taken' : 'listen_failed',
-          hint: 'choose another with --webui-port, or serve none with --no-webui',
-          cause: error,
-        },
-      );
+      if (errnoOf(error) === 'EADDRINUSE' && attempt + 1 < attempts) continue;
+      throw listenError('web port', web, 'choose another with --webui-port, or serve none with --no-webui', error);
     }
   }
+}
+
+function listenForMetrics(metrics: MetricsConfig, app: Hono): Server {
+  try {
+    return serve(metrics.host, metrics.port, app);
+  } catch (error) {
+    throw listenError(
+      'port of the metrics',
+      metrics,
+      'choose another with METRICS_PORT, or unset METRICS_ENABLED',
+      error,
+    );
+  }
+}
+
+function listenError(what: string, at: { host: string; port: number }, hint: string, cause: unknown): KubiyaError {
+  const isTaken = errnoOf(cause) === 'EADDRINUSE';
+  return new KubiyaError(
+    isTaken ? `the ${what} ${at.port} is taken` : `the ${what} cannot listen on ${at.host}:${at.port}`,
+    { kind: 'configuration', code: isTaken ? 'port_taken' : 'listen_failed', hint, cause },
+  );
+}
+
+function serve(hostname: string, port: number, app: Hono): Server {
+  return Bun.serve({
+    hostname,
+    port,
+    fetch: app.fetch,
+    idleTimeout: idleSecondsMax,
+    maxRequestBodySize: requestBytesMax,
+  });
+}
+
+function urlOf(host: string, server: Server): string {
+  return `http://${isIP(host) === 6 ? `[${host}]` : host}:${portOf(server)}`;
 }
 
 function portOf(server: Server): number {

@@ -47,7 +47,10 @@ export function keepRecord({ config, place, scope, http, queue }: RecordParts, t
     log_backups_max: config.log.backupsMax,
     control_plane_url: config.controlPlane.url,
     web_url: http.webUrl ?? null,
-    ports: http.webPort === undefined ? {} : { web: http.webPort },
+    ports: {
+      ...(http.webPort === undefined ? {} : { web: http.webPort }),
+      ...(http.metricsPort === undefined ? {} : { metrics: http.metricsPort }),
+    },
     control: http.control,
     started_at: new Date().toISOString(),
     stopped_at: null,

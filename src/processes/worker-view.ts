@@ -13,6 +13,8 @@ export interface SessionHealth {
   readonly executions: readonly string[];
   /** Why it should get no work now; null when it may. */
   readonly notReadyReason: string | null;
+  /** Which of its loops has stopped; null when all live. No outage is a reason. */
+  readonly notLiveReason: string | null;
 }
 
 export interface WorkerView {
@@ -24,6 +26,8 @@ export interface WorkerView {
   /** Something a person should know, one sentence; a key replaces the sentence said before, undefined takes it back. */
   warn(key: string, sentence: string | undefined): void;
   snapshot(): LiveStatus;
+  /** Why this process should be ended and started again; null when it works. While it starts and drains its loops come and go. */
+  notLiveReason(): string | null;
 }
 
 export function createWorkerView({ instanceId, queue }: { instanceId: string; queue: string }): WorkerView {
@@ -47,6 +51,7 @@ export function createWorkerView({ instanceId, queue }: { instanceId: string; qu
       if (sentence === undefined) warnings.delete(key);
       else warnings.set(key, sentence);
     },
+    notLiveReason: () => (state === 'running' ? (health?.().notLiveReason ?? null) : null),
     snapshot: () => {
       const seen = health?.();
       return {

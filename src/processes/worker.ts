@@ -27,6 +27,7 @@ import {
 } from './supervisor-link.ts';
 import { createTeardown, type Teardown } from './teardown.ts';
 import { startWorkerHttp } from './worker-http.ts';
+import { startWorkerMetrics, type WorkerMetrics } from './worker-metrics.ts';
 import { limitReached, type LimitReached } from './worker-limits.ts';
 import { lockPlace, lockQueue } from './worker-locks.ts';
 import { type Drained, keepRecord, type KeptRecord } from './worker-record.ts';
@@ -135,17 +136,22 @@ async function live(life: Life, teardown: Teardown, workerTeardown: Teardown): P
   const { starting, forced } = life;
   lockPlace(config, scope, typedQueue, teardown);
   sweepLeftovers(config.paths.workersDirectory);
+  const metrics = await startWorkerMetrics({ config, scope, view, queue: typedQueue }, teardown);
   const http = await startWorkerHttp({
     web: config.web,
+    metricsListener: config.metrics,
     view,
+    metrics: () => metrics.page(),
+    contentType: metrics.contentType,
     onStop: (request) => stops.request(request),
     onSupervisor: (supervisor) => link.follow(supervisor),
   });
   teardown.add('HTTP server', 2_000, () => http.stop());
+  scope.log.info('Listening', { web: http.webUrl, metrics: http.metricsUrl });
   const record = keepRecord({ config, place, scope, http, queue: typedQueue }, teardown);
   keepSupervised(life, record, teardown);
   await link.tell({ type: 'started', pid: process.pid, instance_id: scope.instanceId, control: http.control });
-  const { client, local } = await connect(config, scope, teardown);
+  const { client, local } = await connect(life, metrics, teardown);
   const queue = await resolveQueue(
     client,
     { queue: typedQueue, environmentName: config.environmentName, mayCreate: config.profile.kind === 'local' },
@@ -162,6 +168,7 @@ async function live(life: Life, teardown: Teardown, workerTeardown: Teardown): P
       place,
       engine,
       logLines,
+      telemetry: metrics.telemetry,
       onWorkerId: (id) => record.update({ worker_id: id }),
       signal: starting,
     },
@@ -170,6 +177,7 @@ async function live(life: Life, teardown: Teardown, workerTeardown: Teardown): P
   const { workerId } = running.session;
   onHeader({ state: 'Connected to Temporal', since: new Date().toISOString(), worker: workerId });
   view.attach(() => running.health());
+  metrics.attach(running, workerTeardown);
   view.setState('running');
   record.update({ queue_id: queue.id, queue_name: queue.name, worker_id: workerId, control_plane_url: client.url });
   scope.log.info('Ready', { queue: queue.name, queue_id: queue.id, worker: workerId, log: place.logFile });
@@ -258,12 +266,18 @@ interface Connected {
   readonly local: LocalControlPlane | undefined;
 }
 
-async function connect(config: Config, scope: InstanceScope, teardown: Teardown): Promise<Connected> {
+async function connect({ config, scope }: Life, metrics: WorkerMetrics, teardown: Teardown): Promise<Connected> {
   const { log } = scope;
   log.info(config.profile.reason);
   const fetchAsConfigured = createFetch(config.network);
   const clientOf = (url: string, token: string | (() => string)) =>
-    createControlPlaneClient({ url, token, fetch: fetchAsConfigured, log: log.child('controlplane') });
+    createControlPlaneClient({
+      url,
+      token,
+      fetch: fetchAsConfigured,
+      log: log.child('controlplane'),
+      onTraffic: (bytes) => metrics.countControlPlane(bytes),
+    });
   const found = await findConnection(config, fetchAsConfigured);
   if (found !== undefined) {
     if (typeof found.token === 'string') scope.redactor.register(found.token);
