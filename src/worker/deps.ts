@@ -54,7 +54,10 @@ export interface Session {
 }
 
 export interface WorkerDeps {
-  readonly controlPlane: Pick<ControlPlaneClient, 'getAgent' | 'listResolvedSkills' | 'getResolvedEnvironment'>;
+  readonly controlPlane: Pick<
+    ControlPlaneClient,
+    'getAgent' | 'listResolvedSkills' | 'getResolvedEnvironment' | 'getExecution'
+  >;
   readonly models: ModelClient;
   /** The model to use when neither the user, the execution nor the agent names one; throws the `no_provider` error. */
   readonly defaultModel: (signal: AbortSignal) => Promise<string>;

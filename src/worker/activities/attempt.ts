@@ -1,9 +1,10 @@
 // One attempt of an activity at a call: heartbeats while it waits, and what the attempt's own end means for the call.
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import type { FailureType } from '../../agent/state.ts';
-import { KubiyaError } from '../../errors.ts';
-import type { CallRegistry, StopReason } from '../calls.ts';
-import { fatalFailureType, passingFailureType } from '../../protocol/workflow.ts';
+import { KubiyaError, messageOf } from '../../errors.ts';
+import { fatalFailureType, passingFailureType, type ExecutionStatus } from '../../protocol/workflow.ts';
+import type { StopReason } from '../calls.ts';
+import type { WorkerDeps } from '../deps.ts';
 
 export interface Attempt {
   /** Temporal's attempt number, from 1. */
@@ -12,25 +13,45 @@ export interface Attempt {
   readonly scheduledAtMs: number;
 }
 
+export interface AttemptedCall {
+  readonly executionId: string;
+  readonly callId: string;
+  readonly heartbeatEveryMs: number;
+}
+
 /**
  * Runs `work` (a call of the registry) for this attempt. A user's cancel stops the call and waits for its end. An attempt
  * that the server gave up (timed out, not found after an outage) leaves its slot while the call goes on: the next
- * attempt attaches to it.
+ * attempt attaches to it, unless a user has terminated the execution.
  */
 export async function runAttempt<Result>(
-  callId: string,
-  registry: CallRegistry,
-  heartbeatEveryMs: number,
+  { executionId, callId, heartbeatEveryMs }: AttemptedCall,
+  { calls: registry, controlPlane, log }: Pick<WorkerDeps, 'calls' | 'controlPlane' | 'log'>,
   work: (attempt: Attempt) => Promise<Result>,
 ): Promise<Result> {
   const context = Context.current();
+  const stopIfTerminated = async (): Promise<void> => {
+    try {
+      const { status } = await controlPlane.getExecution(executionId);
+      if (status.toLowerCase() === ('terminated' satisfies ExecutionStatus)) registry.stop(callId, 'cancelled');
+    } catch (error) {
+      // Nobody says that it was terminated: the call goes on to its own end.
+      log.debug('It is not known whether the execution was terminated', {
+        execution: executionId,
+        reason: messageOf(error),
+      });
+    }
+  };
   const heartbeats = setInterval(() => context.heartbeat(), heartbeatEveryMs);
   const abandoned = new Promise<never>((_resolve, reject) => {
     context.cancellationSignal.addEventListener('abort', () => {
       const details = context.cancellationDetails;
       if (details?.cancelRequested === true) registry.stop(callId, 'cancelled' satisfies StopReason);
       // A shutdown of this worker is the drain ladder's business: it decides when calls stop.
-      else if (details?.workerShutdown !== true) reject(new CancelledFailure('This attempt is over for the server'));
+      else if (details?.workerShutdown !== true) {
+        reject(new CancelledFailure('This attempt is over for the server'));
+        if (details?.notFound === true) void stopIfTerminated();
+      }
     });
   });
   abandoned.catch(() => undefined);

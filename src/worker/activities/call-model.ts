@@ -32,7 +32,7 @@ export function createCallModel(
 ): AgentActivities['callModel'] {
   const heartbeatEveryMs = session.isLocal ? localHeartbeatEveryMs : remoteHeartbeatEveryMs;
   return (input) =>
-    runAttempt(input.callId, deps.calls, heartbeatEveryMs, (attempt) =>
+    runAttempt({ executionId: input.executionId, callId: input.callId, heartbeatEveryMs }, deps, (attempt) =>
       deps.calls.run<ModelFact>(
         {
           executionId: input.executionId,

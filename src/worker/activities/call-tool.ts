@@ -23,11 +23,11 @@ export function createCallTool(
 ): AgentActivities['callTool'] {
   const heartbeatEveryMs = session.isLocal ? localHeartbeatEveryMs : remoteHeartbeatEveryMs;
   return async (input) => {
-    const { call } = input;
-    const result = await runAttempt(call.callId, deps.calls, heartbeatEveryMs, (attempt) =>
+    const { call, executionId } = input;
+    const result = await runAttempt({ executionId, callId: call.callId, heartbeatEveryMs }, deps, (attempt) =>
       deps.calls.run<ToolResult>(
         {
-          executionId: input.executionId,
+          executionId,
           callId: call.callId,
           turn: input.turn,
           attempt: attempt.number,
