@@ -79,6 +79,17 @@ export interface MetricsConfig {
   readonly host: string;
 }
 
+/** Where traces and metrics go over OTLP/HTTP; one of the URLs is there. */
+export interface OpenTelemetryConfig {
+  readonly tracesUrl: string | undefined;
+  readonly metricsUrl: string | undefined;
+  readonly headers: Secret<Readonly<Record<string, string>>>;
+  readonly serviceName: string;
+  readonly resourceAttributes: Readonly<Record<string, string>>;
+  /** Of one request. */
+  readonly timeoutMs: number;
+}
+
 export interface ServerConfig {
   readonly port: number;
   /** A given port that is taken is an error; the default moves to the next free one. */
@@ -141,6 +152,7 @@ export interface Config {
   readonly worker: WorkerConfig;
   readonly web: WebConfig;
   readonly metrics: MetricsConfig;
+  readonly openTelemetry: OpenTelemetryConfig | undefined;
   readonly server: ServerConfig;
   readonly log: LogConfig;
   readonly network: NetworkSettings;

@@ -5,6 +5,7 @@ import { isLoopback } from '../lib/loopback.ts';
 import { readAuthorities } from '../lib/network.ts';
 import type { Config, EffectiveSetting, ExternalTemporal, LogLevel, Origin, Profile } from './config.ts';
 import { findContext, type FoundContext } from './find-context.ts';
+import { openTelemetryOf } from './open-telemetry.ts';
 import {
   optionEntries,
   options,
@@ -37,7 +38,7 @@ export interface LoadOptions {
 }
 
 /** The values of all options, by name, with the problems found on the way. */
-interface Merged {
+export interface Merged {
   read<Name extends OptionName>(name: Name): OptionValue<Name> | undefined;
   origin(name: OptionName): Origin;
   readonly problems: Problem[];
@@ -71,6 +72,7 @@ export async function loadConfig({ scope, flags = {}, facts = processFacts() }: 
       port: merged.read('metricsPort') ?? options.metricsPort.default,
       host: merged.read('metricsHost') ?? options.metricsHost.default,
     },
+    openTelemetry: openTelemetryOf(merged),
     server: serverOf(merged, paths),
     log: logOf(merged),
     network: {
