@@ -1,8 +1,9 @@
-// Writes the modules that the source imports as `#generated/…`: the workflow bundle, the native addon and the dev server of one target.
+// Writes the modules that the source imports as `#generated/…`: the workflow bundle, the script for Node, the native addon and the dev server of one target.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { writeFileAtomic } from '../src/lib/atomic-file.ts';
+import { bundleNode } from './bundle-node.ts';
 import { bundleWorkflows } from './bundle-workflows.ts';
 import { devServerVersion, hostTarget, type Target } from './targets.ts';
 import { packageDirectory } from './temporal-plugin.ts';
@@ -35,6 +36,8 @@ export async function generate({
     'workflow-bundle',
     `import text from ${local(bundle)} with { type: 'text' };\nexport const workflowBundle = text;\n`,
   );
+  const nodeWorker = await bundleNode(root, bundle, join(cache, 'node'));
+  write('node-worker', assetModule('nodeWorker', nodeWorker.path, nodeWorker.facts));
   write('native-addon', assetModule('nativeAddon', addon.path, addon.facts));
   write(
     'dev-server',
@@ -46,7 +49,7 @@ export async function generate({
     return JSON.stringify(relative(directory, path).replaceAll('\\', '/'));
   }
 
-  function assetModule(name: string, path: string, facts: Record<string, unknown>): string {
+  function assetModule(name: string, path: string, facts: object): string {
     return `import path from ${local(path)} with { type: 'file' };\nexport const ${name} = { path, ...${JSON.stringify(facts)} };\n`;
   }
 

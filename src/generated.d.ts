@@ -19,3 +19,8 @@ declare module '#generated/dev-server' {
     readonly bytes: number;
   } | null;
 }
+
+declare module '#generated/node-worker' {
+  /** The program of `--runtime node` as zstd; `sha256` and `bytes` are of the script. */
+  export const nodeWorker: { readonly path: string; readonly sha256: string; readonly bytes: number };
+}

@@ -15,6 +15,9 @@ if (words.length === 1 && (words[0] === '--version' || words[0] === '-V')) {
 } else if (words[0] === '__supervisor') {
   const { runSupervisor } = await import('./processes/supervisor.ts');
   process.exit(await runSupervisor());
+} else if (words[0] === '__probe-addon') {
+  const { runAddonProbe } = await import('./processes/addon-probe.ts');
+  process.exit(runAddonProbe(words[1] ?? ''));
 } else {
   const { runCommandLine } = await import('./cli/run.ts');
   process.exit(await runCommandLine(words));

@@ -52,7 +52,7 @@ export interface TemporalEngine {
   startWorker(session: Session, host: WorkerHost, signal: AbortSignal): Promise<HostedWorker>;
 }
 
-type StartWorker = (session: Session, deps: WorkerDeps, signal: AbortSignal) => Promise<RunningWorker>;
+export type StartWorker = (session: Session, deps: WorkerDeps, signal: AbortSignal) => Promise<RunningWorker>;
 
 /** The whole Temporal side of a session. Throws what `start` throws, with nothing left open. */
 export async function startHostedWorker(

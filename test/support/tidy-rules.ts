@@ -62,6 +62,7 @@ export const areas: Readonly<Record<string, Area>> = {
     lazy: ['processes'],
     reason: 'words in, words out: no logic, and nothing heavy before it is needed',
   },
+  'node-main': { may: ['processes'], reason: 'it is the whole program of Node: nothing of it comes later' },
   main: { may: ['version'], lazy: ['cli', 'processes'], reason: '--version answers before anything else is loaded' },
 };
 
@@ -79,7 +80,7 @@ export interface Door {
 export const doors: readonly Door[] = [
   {
     names: ['process.exit', 'process.exitCode', 'process.argv', 'Bun.argv'],
-    allowed: ['main.ts'],
+    allowed: ['main.ts', 'node-main.ts'],
     reason: 'one place decides how the process begins and ends',
   },
   {

@@ -1,0 +1,42 @@
+// Runs a program that has something short to say, and waits for its end.
+import { createId } from '../lib/ids.ts';
+import { type ChildExit, createSpawner } from '../lib/spawn.ts';
+
+export interface BriefRun {
+  readonly exit: ChildExit;
+  readonly isLate: boolean;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface BriefRunOptions {
+  readonly command: readonly string[];
+  /** See `baseEnvironment`. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** It is killed after this. */
+  readonly limitMs: number;
+}
+
+/** Of each stream; what is beyond it is read and dropped. */
+const outputLengthMax = 16_384;
+
+/** Rejects with a `StartError`. */
+export async function runBriefly({ command, environment, limitMs }: BriefRunOptions): Promise<BriefRun> {
+  // It ends within our patience, so neither the guardian nor a record need to know of it.
+  const spawner = createSpawner({ instanceId: createId(), onStart: () => undefined, onEnd: () => undefined });
+  const child = await spawner.start({ command, cwd: '/', environment, stdout: 'pipe', stderr: 'pipe' });
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    child.signalGroup('SIGKILL');
+  }, limitMs);
+  const [exit, stdout, stderr] = await Promise.all([child.exited, textOf(child.stdout), textOf(child.stderr)]);
+  clearTimeout(timer);
+  return { exit, isLate, stdout, stderr };
+}
+
+async function textOf(stream: AsyncIterable<unknown> | null): Promise<string> {
+  let text = '';
+  for await (const chunk of stream ?? []) if (text.length < outputLengthMax) text += String(chunk);
+  return text.slice(0, outputLengthMax);
+}
