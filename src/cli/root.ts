@@ -104,6 +104,8 @@ export const root: Command = {
         'delete-context': lazy(() => import('./commands/config/delete-context.ts')),
       },
     },
+    login: lazy(() => import('./commands/login.ts')),
+    logout: lazy(() => import('./commands/logout.ts')),
     version: lazy(() => import('./commands/version.ts')),
     completion: lazy(() => import('./commands/completion.ts')),
   },
