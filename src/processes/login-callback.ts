@@ -40,22 +40,19 @@ export async function listenForCallback(options: {
   // The login may have come to its end another way.
   received.catch(() => undefined);
   let isOver = false;
-  const server = createServer(
-    { requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs },
-    (request, response) => {
-      const problem = refusalOf(request, port);
-      if (problem !== undefined) return void respond(response, problem.status, problem.sentence);
-      const callback = readCallback(`http://127.0.0.1:${port}${request.url ?? ''}`, state);
-      if (callback.kind === 'ignored')
-        return void respond(response, 400, `This is not the login that was begun: ${callback.reason}.`);
-      if (isOver) return void respond(response, 409, 'This login is over.');
-      isOver = true;
-      if (callback.kind === 'code') {
-        return resolve({ code: callback.code, answer: (sentence) => respond(response, 200, sentence) });
-      }
-      void respond(response, 200, 'The login has failed. The terminal says why.').then(() => reject(callback.error));
-    },
-  );
+  const server = createServer((request, response) => {
+    const problem = refusalOf(request, port);
+    if (problem !== undefined) return void respond(response, problem.status, problem.sentence);
+    const callback = readCallback(`http://127.0.0.1:${port}${request.url ?? ''}`, state);
+    if (callback.kind === 'ignored')
+      return void respond(response, 400, `This is not the login that was begun: ${callback.reason}.`);
+    if (isOver) return void respond(response, 409, 'This login is over.');
+    isOver = true;
+    if (callback.kind === 'code') {
+      return resolve({ code: callback.code, answer: (sentence) => respond(response, 200, sentence) });
+    }
+    void respond(response, 200, 'The login has failed. The terminal says why.').then(() => reject(callback.error));
+  });
   server.requestTimeout = requestTimeoutMs;
   server.headersTimeout = requestTimeoutMs;
   await listen(server, port);
