@@ -13,6 +13,7 @@ import { createGroupRecord, ownIdentity, writeInstance } from '../supervisor/ins
 import { version } from '../version.ts';
 import { createInstanceScope, type InstanceScope } from './instance-scope.ts';
 import { startPrivateControlPlane } from './local-control-plane.ts';
+import { startTracing } from './open-telemetry.ts';
 import { loadTemporalWorker } from './runtime.ts';
 import { startSessionWorker, type SessionWorker } from './session-worker.ts';
 import { createTeardown, type Teardown } from './teardown.ts';
@@ -98,8 +99,19 @@ async function start(config: Config, options: EphemeralOptions, parts: Parts): P
   });
   const queue = await createQueue(config, client, name);
   teardown.add('queue', 10_000, () => deleteQueue(client, queue.id));
+  const tracer = await startTracing({ config, scope, queue: name }, teardown);
   const running = await startSessionWorker(
-    { config, scope, client, queue: { id: queue.id, name }, place, engine, logLines: () => [], signal },
+    {
+      config,
+      scope,
+      client,
+      queue: { id: queue.id, name },
+      place,
+      engine,
+      logLines: () => [],
+      telemetry: { meters: tracer === undefined ? [] : [tracer] },
+      signal,
+    },
     teardown,
   );
   teardown.add('worker', drainMs + 10_000, async () => void (await running.worker.drain(drainMs)));

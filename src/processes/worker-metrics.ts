@@ -6,13 +6,14 @@ import type { Metrics, WorkerSample } from '../telemetry/metrics.ts';
 import { createWorkNumbers, metricsLine } from '../telemetry/work-numbers.ts';
 import { version } from '../version.ts';
 import type { InstanceScope } from './instance-scope.ts';
+import { startMetricsExport, startTracing } from './open-telemetry.ts';
 import type { SessionTelemetry, SessionWorker } from './session-worker.ts';
 import type { Teardown } from './teardown.ts';
 import type { WorkerView } from './worker-view.ts';
 
 export interface WorkerMetricsOptions {
   readonly config: Config;
-  readonly scope: Pick<InstanceScope, 'log'>;
+  readonly scope: InstanceScope;
   readonly view: WorkerView;
   readonly queue: string;
 }
@@ -34,15 +35,24 @@ const temporalPageLimitMs = 2_000;
 
 export async function startWorkerMetrics(options: WorkerMetricsOptions, teardown: Teardown): Promise<WorkerMetrics> {
   const { config, queue } = options;
-  const isAsked = config.web.isEnabled || config.metrics.isEnabled;
+  const hasListener = config.web.isEnabled || config.metrics.isEnabled;
+  const isAsked = hasListener || config.openTelemetry?.metricsUrl !== undefined;
   const traffic = { sent: 0, received: 0 };
   let running: SessionWorker | undefined;
-  const sample = (): WorkerSample => sampleOf(options, running, traffic);
+  const tracer = await startTracing(options, teardown);
+  const sample = (): WorkerSample => ({
+    ...sampleOf(options, running),
+    controlPlaneBytes: traffic,
+    spans: tracer?.counters ?? null,
+  });
   const metrics = isAsked ? await loadMetrics(queue) : undefined;
-  if (metrics !== undefined) teardown.add('metrics', 1_000, () => metrics.stop());
-  const temporalMetricsPort = isAsked ? await freePort() : undefined;
+  if (metrics !== undefined) {
+    teardown.add('metrics', 1_000, () => metrics.stop());
+    await startMetricsExport(options, () => metrics.families(sample()), teardown);
+  }
+  const temporalMetricsPort = hasListener ? await freePort() : undefined;
   return {
-    telemetry: { meters: metrics === undefined ? [] : [metrics], temporalMetricsPort },
+    telemetry: { meters: [metrics, tracer].filter((meter) => meter !== undefined), temporalMetricsPort },
     contentType: 'text/plain; version=0.0.4; charset=utf-8',
     page: async () => {
       if (metrics === undefined) throw new Error('no metrics are kept');
@@ -71,8 +81,7 @@ const noEvents = { queued: 0, delivered: 0, droppedChunks: 0, refused: 0, failed
 function sampleOf(
   { config, view }: WorkerMetricsOptions,
   running: SessionWorker | undefined,
-  controlPlaneBytes: WorkerSample['controlPlaneBytes'],
-): WorkerSample {
+): Omit<WorkerSample, 'controlPlaneBytes' | 'spans'> {
   const stats = running?.worker.stats();
   return {
     status: view.snapshot(),
@@ -81,8 +90,6 @@ function sampleOf(
     backlog: running?.worker.temporal().backlog ?? null,
     events: stats?.events ?? noEvents,
     modelCallsRepaid: stats?.modelCallsRepaid ?? 0,
-    controlPlaneBytes,
-    spans: null,
   };
 }
 
