@@ -1,6 +1,6 @@
 // Kills a worker again and again while its executions run, each time at a moment that was not hit often enough yet.
 import { connectTemporal, type HistoryEvent, type TemporalProbe } from '../support/temporal-history.ts';
-import { createHome, type Home, tryKill } from '../support/binary.ts';
+import { createHome, type Home } from '../support/binary.ts';
 import { startLocalServer, type EventView, type ExecutionView, type LocalServer } from '../support/local-server.ts';
 import { until } from '../support/until.ts';
 import { type JournalLine, readJournals, startWorkerProcess, type WorkerProcess } from '../support/worker-process.ts';
@@ -143,7 +143,7 @@ class Run {
       words: ['--model', this.agent.modelName],
       environment: this.agent.environment,
     });
-    this.agent.setWorker(worker.process.pid);
+    this.agent.setWorkers(worker.victims());
     this.watch ??= watchJournals(worker.journalDirectory);
     return worker;
   }
@@ -167,7 +167,7 @@ class Run {
     if (target === 'during_call' || target === 'after_effect') {
       this.agent.arm(target === 'during_call' ? 'kill_before_effect' : 'kill_after_effect');
     } else {
-      this.aim.at(target, this.random, watch, () => void tryKill(victim.pid, 'SIGKILL'));
+      this.aim.at(target, this.random, watch, () => worker.kill());
     }
     let looks = 0;
     const isHit = async (): Promise<boolean> => {

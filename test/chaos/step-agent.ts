@@ -29,7 +29,7 @@ export interface StepAgent {
   /** The next call of any execution gets the trap, once. */
   arm(trap: Trap): void;
   /** Whom a trap kills. */
-  setWorker(pid: number): void;
+  setWorkers(pids: readonly number[]): void;
   ledger(): string[];
   /** Results of the tool calls as the model saw them last, by tag. */
   readonly results: ReadonlyMap<string, readonly string[]>;
@@ -66,7 +66,7 @@ export async function startStepAgent(directory: string, { steps, pauses }: StepA
     arm: (trap) => {
       armed = trap;
     },
-    setWorker: (pid) => writeFileSync(pidFile, `${pid}\n`),
+    setWorkers: (pids) => writeFileSync(pidFile, `${pids.join(' ')}\n`),
     ledger: () => readFileSync(ledgerFile, 'utf8').split('\n').filter(Boolean),
     results,
   };
@@ -75,7 +75,7 @@ export async function startStepAgent(directory: string, { steps, pauses }: StepA
 /** The line is one write with O_APPEND. A call that has killed its worker waits for its own end. */
 function stepScript(pidFile: string, ledgerFile: string): string {
   return `tag=$1 number=$2 trap=$3 before=$4 after=$5
-die() { kill -9 "$(cat '${pidFile}')"; sleep 60; }
+die() { kill -9 $(cat '${pidFile}'); sleep 60; }
 sleep $before
 [ "$trap" = kill_before_effect ] && die
 echo "$tag:$number" >> '${ledgerFile}'
