@@ -1,5 +1,5 @@
 // `kubiya worker start -d`: launches a supervisor and returns when its worker is ready, or leaves nothing.
-import { rmdirSync, rmSync } from 'node:fs';
+import { rmdirSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import { prepareHome, workerPaths, type WorkerPaths } from '../config/paths.ts';
 import { type ErrorKind, exitCodes, KubiyaError } from '../errors.ts';
@@ -13,9 +13,9 @@ import {
   type SupervisorRecord,
 } from '../protocol/instance.ts';
 import { askSupervisor } from '../supervisor/ask.ts';
-import { isAlive } from '../supervisor/instance.ts';
+import { isAlive, removeInstance } from '../supervisor/instance.ts';
 import { listWorkerPlaces, namesOf, readPlace } from '../supervisor/select.ts';
-import { readSupervisor } from '../supervisor/supervisor-record.ts';
+import { readSupervisor, removeSupervisor } from '../supervisor/supervisor-record.ts';
 import { type DetachedProcess, startDetached } from '../supervisor/worker-process.ts';
 import { ownExecutable } from './instance-scope.ts';
 import type { ProcessIo } from './process-io.ts';
@@ -171,8 +171,8 @@ async function giveUp(supervisor: DetachedProcess, charge: SupervisorCharge): Pr
 
 /** Of a worker that never was: its log stays, because it says why, and whatever the user has put there. */
 function removeTraces(place: WorkerPaths): void {
-  for (const file of ['supervisor.json', 'daemon_info.json', 'daemon_info.txt', 'worker.pid', 'groups'])
-    rmSync(`${place.directory}/${file}`, { force: true });
+  removeInstance(place.directory);
+  removeSupervisor(place.directory);
   for (const directory of [place.workspaceDirectory, place.journalDirectory]) {
     try {
       rmdirSync(directory);

@@ -91,7 +91,9 @@ export async function runSupervisor(): Promise<number> {
   const deps = createDeps(charge, { environment, identity, report });
   const supervision = new Supervision(optionsOf(charge, environment), deps);
   const stops = createStopRequests(signals);
-  stops.onStep((request) => supervision.stop(request));
+  stops.onStep(({ isSignal, ...request }) =>
+    supervision.stop(isSignal ? { ...request, reason: `stopped by ${request.reason}` } : request),
+  );
   const files = setInterval(() => {
     record.check();
     capStderr(charge.stderr_log_file);

@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import type { WorkerPaths } from '../config/paths.ts';
 import type { ControlAddress, InstanceRecord } from '../protocol/instance.ts';
 import { ensureSecureDirectory } from '../lib/secure-directory.ts';
-import { markStopped, ownIdentity, writeInstance } from '../supervisor/instance.ts';
+import { markStopped, ownIdentity, readInstance, removeInstance, writeInstance } from '../supervisor/instance.ts';
 import { version } from '../version.ts';
 import type { InstanceScope } from './instance-scope.ts';
 import type { Teardown } from './teardown.ts';
@@ -56,6 +56,8 @@ export function keepRecord({ config, place, scope, http, queue }: RecordParts, t
     stopped_at: null,
     stop_reason: null,
   };
+  // A start that fails on a queue that never had a worker here leaves no worker that `list` would show.
+  const isNew = readInstance(place.directory) === null;
   writeInstance(place.directory, record);
   let reason = 'stopped';
   // What a full disk or a removed directory took is put back, or nobody could find this worker any more.
@@ -74,7 +76,8 @@ export function keepRecord({ config, place, scope, http, queue }: RecordParts, t
   }, checkMs);
   teardown.add('record of the worker', 1_000, () => {
     clearInterval(check);
-    if (existsSync(place.directory)) markStopped(place.directory, record, reason);
+    if (isNew && record.worker_id === null) removeInstance(place.directory);
+    else if (existsSync(place.directory)) markStopped(place.directory, record, reason);
   });
   const update = (changes: Partial<InstanceRecord>): void => {
     record = { ...record, ...changes, control: record.control };

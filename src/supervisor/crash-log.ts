@@ -23,7 +23,7 @@ export function logEnd(
   const file = { path, bytesMax, backups };
   const log = createLog({ component: 'supervisor', level: 'info', format, redactor, file });
   if (decision.kind === 'stopped') {
-    log.info(`Stopped: ${decision.reason}`, { exit_code: decision.exitCode ?? undefined });
+    log.info(`The supervision ends: ${decision.reason}`, { exit_code: decision.exitCode ?? undefined });
   } else {
     const stderr = log.child('stderr');
     for (const line of stderrLines) stderr.error(line);

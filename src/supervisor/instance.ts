@@ -49,6 +49,12 @@ export function markStopped(directory: string, record: InstanceRecord, reason: s
   rmSync(join(directory, pidFileName), { force: true });
 }
 
+/** Takes a record away as if it had never been. */
+export function removeInstance(directory: string): void {
+  for (const name of [recordFileName, pidFileName, textFileName, ...groupsFileNames])
+    rmSync(join(directory, name), { force: true });
+}
+
 /** True while the process that wrote the record runs. Of a record from another container it is not known: false. */
 export function isAlive(record: RecordedProcess): boolean {
   return ownerState(record) === 'alive';

@@ -94,6 +94,8 @@ interface Life {
   /** How long it has not answered. */
   silentMs: number;
   wasHung: boolean;
+  /** It has taken a stop over HTTP: from then on only its silence is a reason to kill it. */
+  isTold: boolean;
 }
 
 /** Has state and a lifetime: one worker after the other until `run` resolves. */
@@ -241,6 +243,7 @@ export class Supervision {
       lastWords: undefined,
       silentMs: 0,
       wasHung: false,
+      isTold: false,
     };
     this.#life = life;
     this.#change({
@@ -275,12 +278,14 @@ export class Supervision {
 
   async #deliver(life: Life, request: StopRequest): Promise<void> {
     const isTold = life.control !== undefined && (await this.#deps.askToStop(life.control, request));
+    life.isTold ||= isTold;
     if (!isTold) life.worker.terminate();
-    if (isTold && request.rung !== 'leave') return;
     const drainMs = (request.drain_timeout_ms ?? this.#options.drainTimeoutMs) + afterDrainMs;
-    const limitMs = request.rung === 'leave' ? (isTold ? leaveMsMax : 0) : drainMs;
+    const limitMs = request.rung !== 'leave' ? drainMs : isTold ? leaveMsMax : 0;
     await this.#deps.clock.sleep(limitMs, life.over.signal).then(
-      () => life.worker.kill(),
+      () => {
+        if (request.rung === 'leave' || !life.isTold) life.worker.kill();
+      },
       () => undefined,
     );
   }

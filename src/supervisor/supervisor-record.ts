@@ -1,5 +1,5 @@
 // The supervisor's record on disk, beside that of its worker: how other programs find it.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
@@ -24,6 +24,10 @@ export function readSupervisor(directory: string): SupervisorRecord | null {
 /** Throws the system's error. */
 export function writeSupervisor(directory: string, record: SupervisorRecord): void {
   writeFileAtomic(join(directory, supervisorFileName), `${JSON.stringify(record, null, 2)}\n`);
+}
+
+export function removeSupervisor(directory: string): void {
+  rmSync(join(directory, supervisorFileName), { force: true });
 }
 
 /** Writes the record at each change; what a full disk or a removed directory took, the next `check` puts back. */

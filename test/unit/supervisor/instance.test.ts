@@ -89,7 +89,8 @@ test('is written for programs and for people, and read back', () => {
     log file:       <dir>/logs/worker.log
     ports:          web 8081, metrics 9090
     follow the log: tail -F <dir>/logs/worker.log
-    stop it:        kill -TERM <pid>
+    see how it is:  kubiya worker status --queue-id my-queue
+    stop it:        kubiya worker stop --queue-id my-queue
     "
   `);
   for (const name of ['daemon_info.json', 'worker.pid', 'daemon_info.txt']) {

@@ -35,7 +35,10 @@ export default defineCommand({
       throw usage('no queue is given', 'queue_missing', 'name it with --queue-id, or set QUEUE_ID');
     const isDaemon = args.daemon || config.worker.mode === 'daemon';
     // Our own supervisor starts the worker with the words that were typed.
-    if (isDaemon && config.supervisedBy === undefined) {
+    // The end of pid 1 is the end of its container: there the worker stays, and the container's own restart policy supervises it.
+    const isPidOne = process.pid === 1;
+    if (isDaemon && isPidOne) await output.note('as pid 1 of a container the worker stays in the foreground');
+    if (isDaemon && !isPidOne && config.supervisedBy === undefined) {
       const { startDaemon } = await import('../../../processes/daemon.ts');
       const started = await startDaemon(config, queue, { words: commandLine, cwd, io: processIo(output) });
       await (args.json ? output.printJson(started) : printStarted(output, started));
