@@ -55,9 +55,27 @@ function isRuntimeInstalled(): boolean {
 /** During an outage Core repeats itself many times a second (temporal.md §1.3): those lines are for debugging. */
 const outageNoise = /retried \d+ times|Task not found when completing/;
 
+/** Core's sentence of a workflow task that it answers with a failure; the failure is Rust's debug text. */
+const taskFailure = 'Failing workflow task';
+const failureCharactersMax = 500;
+
 function write(log: Log, level: LogLevel, message: string, meta: Record<string, unknown> | undefined): void {
+  if (message === taskFailure) {
+    writeTaskFailure(log, meta);
+    return;
+  }
   const fields = meta?.['error'] === undefined ? {} : { reason: messageOf(meta['error']) };
   if (level === 'ERROR') log.error(message, fields);
   else if (level === 'WARN' && !outageNoise.test(message)) log.warn(message, fields);
   else log.debug(message, fields);
+}
+
+/** Temporal tries the task again for ever and says no more about it, so this is the line that an operator finds. */
+function writeTaskFailure(log: Log, meta: Record<string, unknown> | undefined): void {
+  const text = typeof meta?.['failure'] === 'string' ? meta['failure'] : '';
+  const [, reason = text] = /message: "((?:[^"\\]|\\.)*)"/.exec(text) ?? [];
+  const message = text.includes('Nondeterminism')
+    ? 'A workflow cannot be replayed by this version; `kubiya execution list` shows its execution as stuck'
+    : 'A workflow task failed and is tried again';
+  log.error(message, { run: meta?.['run_id'], reason: reason.slice(0, failureCharactersMax) });
 }

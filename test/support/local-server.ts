@@ -9,6 +9,7 @@ export interface ExecutionView {
   readonly status: string;
   readonly response?: string | null;
   readonly error_message?: string | null;
+  readonly is_stuck?: boolean | null;
 }
 
 export interface EventView {
