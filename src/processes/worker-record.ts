@@ -59,7 +59,7 @@ export function keepRecord({ config, place, scope, http, queue }: RecordParts, t
   // A start that fails on a queue that never had a worker here leaves no worker that `list` would show.
   const isNew = readInstance(place.directory) === null;
   writeInstance(place.directory, record);
-  let reason = 'stopped';
+  let reason = 'it could not start';
   // What a full disk or a removed directory took is put back, or nobody could find this worker any more.
   let isWritten = true;
   const write = (): void => {
