@@ -32,7 +32,7 @@ export async function editContexts<T>(
   change: (editor: ContextEditor) => T,
 ): Promise<{ readonly text: string; readonly result: T }> {
   const yaml = await import('yaml');
-  const parsed = await parseDocument(path, source);
+  const parsed = await parseDocument(path, source, 'failsafe');
   if (!parsed.ok) throw fileError(parsed.problems);
   const { document } = parsed.value;
   if (!yaml.isMap(document.contents)) {
@@ -88,7 +88,7 @@ function createEditor(document: Document, yaml: Yaml): ContextEditor {
       if (values.url !== undefined) put(body, yaml, 'api-url', values.url);
       if (values.organization !== undefined) put(body, yaml, 'organization', values.organization);
       if (values.user !== undefined || values.token !== undefined) put(body, yaml, 'user', user);
-      if (values.usesV1Api !== undefined) put(body, yaml, 'use-v1-api', values.usesV1Api);
+      if (values.usesV1Api !== undefined) put(body, yaml, 'use-v1-api', String(values.usesV1Api));
       if (values.token !== undefined) {
         const owner =
           users().find((candidate) => candidate.name === user) ??
@@ -189,18 +189,18 @@ function add(document: Document, yaml: Yaml, { list, name, key }: NewEntry): Ent
 }
 
 /** A new value in the place of the old one, whose comment stays. */
-function put(target: Document | YAMLMap, yaml: Yaml, key: string, value: string | boolean): void {
+function put(target: Document | YAMLMap, yaml: Yaml, key: string, value: string): void {
   const node = target.get(key, true);
   if (yaml.isScalar(node)) node.value = value;
   else target.set(key, value);
 }
 
-/** What the text of a scalar is, whatever type YAML sees in it; an empty one counts as absent. */
+/** An empty text counts as absent, and so do YAML's words for nothing. */
 function textAt(target: Document | YAMLMap, yaml: Yaml, key: string): string | undefined {
   const node = target.get(key, true);
-  if (!yaml.isScalar(node) || node.value === null) return undefined;
-  const text = typeof node.value === 'string' ? node.value : (node.source ?? '');
-  return text === '' ? undefined : text;
+  if (!yaml.isScalar(node) || typeof node.value !== 'string') return undefined;
+  const isNothing = node.type === 'PLAIN' && /^(?:~|null|Null|NULL|)$/.test(node.value);
+  return isNothing || node.value === '' ? undefined : node.value;
 }
 
 function resolved(document: Document, yaml: Yaml, node: unknown): Node | undefined {

@@ -147,8 +147,15 @@ export interface ParsedFile {
   readonly locate: (keys: readonly unknown[]) => string;
 }
 
-/** The file as a document that remembers comments and unknown keys. */
-export async function parseDocument(path: string, source: string): Promise<Reading<ParsedFile>> {
+/**
+ * The file as a document that remembers comments and unknown keys. With the schema `failsafe` every scalar is a text, which is
+ * written back as it was: a token `0123` is no number.
+ */
+export async function parseDocument(
+  path: string,
+  source: string,
+  schema: 'core' | 'failsafe' = 'core',
+): Promise<Reading<ParsedFile>> {
   // Loaded here and not above: most machines have no such file, and the parser is the dearest import of a short command.
   const yaml = await import('yaml');
   const lineCounter = new yaml.LineCounter();
@@ -157,7 +164,7 @@ export async function parseDocument(path: string, source: string): Promise<Readi
     return `${path}:${line}:${col}`;
   };
   // Warnings go to stderr, and pretty errors quote the file: both would show tokens.
-  const document = yaml.parseDocument(source, { lineCounter, prettyErrors: false, logLevel: 'error' });
+  const document = yaml.parseDocument(source, { schema, lineCounter, prettyErrors: false, logLevel: 'error' });
   if (document.errors.length > 0) {
     const problems = document.errors.map(({ pos, message }) => ({
       location: place(pos[0]),

@@ -14,12 +14,15 @@ export async function redactContexts(
   source: string,
   { isRaw }: { readonly isRaw: boolean },
 ): Promise<{ readonly text: string; readonly data: unknown }> {
-  const parsed = await parseDocument(path, source);
-  if (!parsed.ok) throw fileError(parsed.problems);
-  const { document } = parsed.value;
+  const forPrograms = await parseDocument(path, source);
+  const forPeople = await parseDocument(path, source, 'failsafe');
+  if (!forPrograms.ok) throw fileError(forPrograms.problems);
+  if (!forPeople.ok) throw fileError(forPeople.problems);
+  const { document } = forPrograms.value;
   if (isRaw) return { text: source, data: document.toJS() ?? {} };
-  const secrets = await redact(document);
-  let text = document.toString({ lineWidth: 0 });
+  await redact(document);
+  const secrets = await redact(forPeople.value.document);
+  let text = forPeople.value.document.toString({ lineWidth: 0 });
   // The longest first: one may be the start of another.
   for (const secret of secrets.toSorted((one, other) => other.length - one.length))
     text = text.replaceAll(secret, redacted);
