@@ -254,6 +254,8 @@ export interface WorkerStatus {
   readonly warnings: readonly string[];
   /** Why it is not healthy, or why it ended. */
   readonly reason: string | null;
+  /** What to do about it. */
+  readonly hint?: string;
   /** Last lines of the log, when it is crash-looping or failed. */
   readonly log_tail?: readonly string[];
 }

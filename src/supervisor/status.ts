@@ -162,6 +162,7 @@ function supervised(facts: Facts, supervisor: SupervisorRecord): WorkerStatus {
     ...basics(facts),
     warnings: [...warnings, ...(live?.warnings ?? [])],
     reason: silence ?? (state === 'running' ? (live?.not_ready_reason ?? null) : supervisor.reason),
+    ...(supervisor.hint && live === undefined ? { hint: supervisor.hint } : {}),
     ...(state === 'crash-looping' ? { log_tail: logTail(logFileOf(facts)) } : {}),
   };
 }
@@ -212,6 +213,7 @@ function ended(facts: Facts): WorkerStatus {
     ...basics(facts),
     warnings: [],
     reason: end?.stopped_at === null ? vanished : reason,
+    ...(hasFailed && supervisor.hint ? { hint: supervisor.hint } : {}),
     ...(hasFailed ? { log_tail: logTail(logFileOf(facts)) } : {}),
   };
 }

@@ -48,6 +48,7 @@ function stateRows(status: WorkerStatus, nowMs: number): Row[] {
     ['queue', id === null || id === status.queue ? status.queue : `${status.queue} (${id})`],
     ['state', `${state}${health}${since}`, stateStyle(status)],
     ['reason', reason],
+    ['hint', status.hint ?? null, 'cyan'],
     ['next start', next_start_at === null ? null : `in ${untilText(next_start_at, nowMs)}`],
     ...warnings.map((warning): Row => ['warning', warning, 'yellow']),
   ];

@@ -416,7 +416,12 @@ describe('supervised', () => {
   });
 
   test('failed for good, with the last lines of the log', async () => {
-    const end = { state: 'failed', reason: 'the key was refused', stopped_at: '2026-11-24T11:00:00.000Z' } as const;
+    const end = {
+      state: 'failed',
+      reason: 'the key was refused',
+      hint: 'get another',
+      stopped_at: '2026-11-24T11:00:00.000Z',
+    } as const;
     writeSupervisor(directory, supervisorOf(await dead(), refusing(), end));
     writeFileSync(join(directory, 'logs/worker.log'), 'one\ntwo\n');
     expect(await status()).toMatchObject({
@@ -424,6 +429,7 @@ describe('supervised', () => {
       pid: null,
       state_since: '2026-11-24T11:00:00.000Z',
       reason: 'the key was refused',
+      hint: 'get another',
       log_tail: ['one', 'two'],
     });
   });
