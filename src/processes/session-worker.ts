@@ -12,6 +12,7 @@ import type { WorkerStartResponse } from '../protocol/control-plane.ts';
 import type { WireEvent } from '../protocol/events.ts';
 import { createSystemInfoCollector, type SystemInfoCollector } from '../telemetry/system-info.ts';
 import { createMeter, type Meter, type WorkerCounters } from '../telemetry/meter.ts';
+import { createWorkNumbers } from '../telemetry/work-numbers.ts';
 import { version } from '../version.ts';
 import type { Session } from '../worker/deps.ts';
 import type { RunningWorker } from '../worker/run.ts';
@@ -220,7 +221,7 @@ function sinkOf(client: ControlPlaneClient, hasBatches: boolean): EventSink {
 const withoutId = ({ event_type, data, timestamp }: WireEvent) => ({ event_type, data, timestamp });
 
 interface BeatParts {
-  readonly worker: RunningWorker;
+  readonly worker: HostedWorker;
   readonly counters: Readonly<WorkerCounters>;
   readonly systemInfo: SystemInfoCollector;
   readonly controlPlane: ControlPlaneHealth;
@@ -234,14 +235,16 @@ function beat(
 ): HeartbeatLoop {
   const { client, config } = options;
   let nextFullMs = 0;
-  return startHeartbeat({
+  const numbers = createWorkNumbers();
+  // The first beat is made up while the loop is being made.
+  let loop: Pick<HeartbeatLoop, 'counters'> = { counters: { sent: 0, failed: 0 } };
+  return (loop = startHeartbeat({
     client,
     workerId: session.workerId,
     intervalMs: config.worker.heartbeatIntervalMs,
     payload: () => {
       const isFull = performance.now() >= nextFullMs;
       if (isFull) nextFullMs = performance.now() + fullHeartbeatEveryMs;
-      const { used, max } = worker.slots();
       return {
         status: 'active',
         ...currentTask(worker),
@@ -249,11 +252,14 @@ function beat(
         worker_metadata: {
           version,
           instance_id: session.instanceId,
-          slots_used: used,
-          slots_max: max,
           rss_bytes: process.memoryUsage.rss(),
-          model_calls: counters.modelCalls,
-          tool_calls: counters.toolCalls,
+          ...numbers({
+            counters,
+            slots: worker.slots(),
+            heartbeats: loop.counters,
+            backlog: worker.temporal().backlog,
+            eventsQueued: worker.stats().events.queued,
+          }),
         },
         ...(isFull
           ? { system_info: { ...systemInfo.collect(), hostname: config.worker.hostname || systemHostname() } }
@@ -263,7 +269,7 @@ function beat(
     },
     onUnknownWorker: (signal) => upkeep.onUnknownWorker(signal),
     onBeat: ({ error }) => controlPlane.noteBeat(error),
-  });
+  }));
 }
 
 /** The execution that a worker with --once is for, else any that runs here. */
