@@ -8,6 +8,7 @@ import { exitCodes, KubiyaError, messageOf } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
 import { createGroupRecord } from '../supervisor/instance.ts';
 import { version } from '../version.ts';
+import { checkCoexistence } from './coexistence.ts';
 import { createInstanceScope, type InstanceScope } from './instance-scope.ts';
 import { startPersistentControlPlane, type LocalControlPlane } from './local-control-plane.ts';
 import type { ProcessIo } from './process-io.ts';
@@ -159,6 +160,7 @@ async function live(life: Life, teardown: Teardown, workerTeardown: Teardown): P
   );
   view.setQueueId(queue.id);
   lockQueue(config, scope, queue.id, typedQueue, workerTeardown);
+  await checkCoexistence({ config, client, queue, view, log: scope.log.child('worker') });
   const running = await startSessionWorker(
     {
       config,
@@ -273,7 +275,7 @@ async function connect({ config, scope }: Life, metrics: WorkerMetrics, teardown
   const clientOf = (url: string, token: string | (() => string)) =>
     createControlPlaneClient({
       url,
-      token,
+      token: typeof token === 'string' ? token : () => registered(token(), scope),
       fetch: fetchAsConfigured,
       log: log.child('controlplane'),
       onTraffic: (bytes) => metrics.countControlPlane(bytes),
@@ -300,6 +302,12 @@ async function connect({ config, scope }: Life, metrics: WorkerMetrics, teardown
     code: 'local_server_silent',
     hint: 'see `kubiya server status`; stop that process and start again',
   });
+}
+
+/** A key that was rotated is as secret as the one before. */
+function registered(token: string, { redactor }: InstanceScope): string {
+  redactor.register(token);
+  return token;
 }
 
 /** A cold start of the dev server on a slow disk takes this long. */
