@@ -31,7 +31,9 @@ export function parseValue(option: OptionDeclaration, text: string, cwd: string)
     case 'proxy': {
       const url = trimmed.includes('://') ? trimmed : `http://${trimmed}`;
       // Its credentials are not shown, also where it is wrong.
-      return isWebUrl(url) ? { ok: true, value: url } : { ok: false, problem: 'must be the URL of an HTTP proxy' };
+      return isWebUrl(url) && hasPlainCredentials(url)
+        ? { ok: true, value: url }
+        : { ok: false, problem: 'must be the URL of an HTTP proxy' };
     }
     case 'switch': {
       const word = trimmed.toLowerCase();
@@ -70,6 +72,17 @@ export function parseValue(option: OptionDeclaration, text: string, cwd: string)
       const word = trimmed.toLowerCase();
       return option.choices.includes(word) ? { ok: true, value: word } : refused(`one of ${option.choices.join(', ')}`);
     }
+  }
+}
+
+/** The proxy gets what its escapes mean. */
+function hasPlainCredentials(text: string): boolean {
+  const { username, password } = new URL(text);
+  try {
+    decodeURIComponent(username + password);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import * as v from 'valibot';
 import { errnoOf, KubiyaError, messageOf } from '../errors.ts';
+import { readTextFile } from '../lib/bounded-file.ts';
 import { directIfLoopback } from '../lib/loopback.ts';
 import type { Fetch } from '../lib/network.ts';
 
@@ -94,12 +95,19 @@ export async function findConnection(
   });
 }
 
-/** Reads the key file each time it is asked and keeps the last good key, so that a rotation needs no restart. */
+/**
+ * Reads the key file each time it is asked, so that a rotation needs no restart. While the file is missing, empty or half written,
+ * as it may be in the moment of a rotation, the last good key goes on.
+ */
 function tokenReader(path: string, initial: string): () => string {
   let last = initial;
   return () => {
-    const text = readIfThere(path)?.trim();
-    if (text !== undefined && text !== '') last = text;
+    try {
+      const text = readTextFile(path).trim();
+      if (/^[\x21-\x7e]+$/.test(text)) last = text;
+    } catch {
+      // The control plane says whether the last one is still good.
+    }
     return last;
   };
 }
