@@ -39,6 +39,10 @@ export interface WorkerConfig {
   readonly heartbeatIntervalMs: number;
   readonly concurrentActivitiesMax: number;
   readonly concurrentWorkflowsMax: number;
+  /** Whether the two were given; a default gives way to a small machine. */
+  readonly isConcurrencyAsked: { readonly activities: boolean; readonly workflows: boolean };
+  /** Processors to count on; undefined means those of the control group. */
+  readonly cpuLimit: number | undefined;
   readonly activityTimeoutMs: number;
   readonly drainTimeoutMs: number;
   readonly mode: 'foreground' | 'daemon';

@@ -237,6 +237,11 @@ function workerOf(merged: Merged, facts: ProcessFacts): Config['worker'] {
     heartbeatIntervalMs: merged.read('heartbeatInterval') ?? options.heartbeatInterval.default * 1000,
     concurrentActivitiesMax: merged.read('concurrentActivities') ?? options.concurrentActivities.default,
     concurrentWorkflowsMax: merged.read('concurrentWorkflows') ?? options.concurrentWorkflows.default,
+    isConcurrencyAsked: {
+      activities: merged.origin('concurrentActivities').kind !== 'default',
+      workflows: merged.origin('concurrentWorkflows').kind !== 'default',
+    },
+    cpuLimit: merged.read('cpuLimit'),
     activityTimeoutMs: merged.read('activityTimeout') ?? options.activityTimeout.default * 1000,
     drainTimeoutMs: merged.read('drainTimeout') ?? drainDefaultMs,
     mode: merged.read('mode') ?? options.mode.default,

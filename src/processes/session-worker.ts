@@ -7,6 +7,7 @@ import type { EventSink } from '../controlplane/publisher.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { createModelClient, discoverProvider, resolveModel } from '../gateway/providers.ts';
 import { systemClock } from '../lib/clock.ts';
+import { readCgroupLimits } from '../lib/cgroup.ts';
 import { createFetch } from '../lib/network.ts';
 import type { WorkerStartResponse } from '../protocol/control-plane.ts';
 import type { WireEvent } from '../protocol/events.ts';
@@ -16,6 +17,7 @@ import { createWorkNumbers } from '../telemetry/work-numbers.ts';
 import { version } from '../version.ts';
 import type { Session } from '../worker/deps.ts';
 import type { RunningWorker } from '../worker/run.ts';
+import { chooseConcurrency } from './concurrency.ts';
 import type { InstanceScope } from './instance-scope.ts';
 import { credentialsOf, register, registerOnce, temporalOf, type RegistrationOptions } from './registration.ts';
 import { createControlPlaneHealth, notLiveReason, notReadyReason, type ControlPlaneHealth } from './session-health.ts';
@@ -172,6 +174,8 @@ function hostOf(
 }
 
 function sessionOf(options: SessionWorkerOptions, registration: WorkerStartResponse): Session {
+  const { activitiesMax, workflowsMax, reason } = chooseConcurrency(options.config.worker, readCgroupLimits());
+  if (reason !== null) options.scope.log.info(reason);
   const { config, scope, queue, place } = options;
   const signingKey = registration.workflow_signing_key || undefined;
   const port = options.telemetry?.temporalMetricsPort;
@@ -184,8 +188,8 @@ function sessionOf(options: SessionWorkerOptions, registration: WorkerStartRespo
     temporal: temporalOf(config, registration),
     ...(signingKey === undefined ? {} : { signingKey: Buffer.from(signingKey, 'base64') }),
     isLocal: registration.is_local === true,
-    concurrentActivitiesMax: config.worker.concurrentActivitiesMax,
-    concurrentWorkflowsMax: config.worker.concurrentWorkflowsMax,
+    concurrentActivitiesMax: activitiesMax,
+    concurrentWorkflowsMax: workflowsMax,
     activityTimeoutMs: config.worker.activityTimeoutMs,
     ...(config.model === undefined ? {} : { modelOverride: config.model }),
     directories: { workspaces: place.workspaceDirectory, python: place.directory, cache: config.paths.cacheDirectory },

@@ -59,7 +59,10 @@ export function createShellTools(skill: ResolvedSkill): SkillTools {
     input,
     // An allow-list of the user's own may name commands that write.
     effect: policy.isReadOnly && configuration.allowed_commands === undefined ? 'read_only' : 'side_effecting',
-    timeoutMs: ({ timeout_seconds }) => Math.min(timeout_seconds ?? ownSeconds, secondsMax) * 1000,
+    timeoutMs: {
+      usual: ownSeconds * 1000,
+      of: ({ timeout_seconds }) => Math.min(timeout_seconds ?? ownSeconds, secondsMax) * 1000,
+    },
     run: (given, run) => runShellCommand(given, run, configuration, policy),
   });
   return { tools: [tool], problems: parsed.problems };

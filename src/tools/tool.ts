@@ -61,6 +61,8 @@ export type Attempt<TValue> =
 export interface Tool {
   readonly name: string;
   readonly spec: ToolSpec;
+  /** What a call gets that asks for no other time. */
+  readonly usualTimeMs: number;
   /** What running these arguments twice would do; arguments that will be refused are `read_only`. Never throws. */
   effect(rawArguments: string): ToolEffect;
   /** Never rejects for anything the model, the user or the machine did; whatever it rejects with is our bug. */
@@ -75,7 +77,7 @@ export interface ToolDefinition<TSchema extends InputSchema> {
   readonly description: string;
   readonly input: TSchema;
   readonly effect: ToolEffect | ((input: v.InferOutput<TSchema>) => ToolEffect);
-  readonly timeoutMs: number | ((input: v.InferOutput<TSchema>) => number);
+  readonly timeoutMs: number | { readonly usual: number; of(input: v.InferOutput<TSchema>): number };
   /** Honours `run.signal`; returns what it has when stopped. */
   run(input: v.InferOutput<TSchema>, run: ToolRun): Promise<ToolOutcome>;
 }
@@ -85,6 +87,7 @@ export function defineTool<TSchema extends InputSchema>(definition: ToolDefiniti
   return {
     name: definition.name,
     spec: { name: definition.name, description: definition.description.trim(), inputSchema },
+    usualTimeMs: typeof definition.timeoutMs === 'number' ? definition.timeoutMs : definition.timeoutMs.usual,
     effect: (rawArguments) => {
       const parsed = parseArguments(definition, rawArguments);
       if (!parsed.ok) return 'read_only';
@@ -113,7 +116,8 @@ async function runTool<TSchema extends InputSchema>(
   const parsed = parseArguments(definition, rawArguments);
   if (!parsed.ok) return finish({ status: 'failed', output: parsed.problem, error: parsed.problem });
 
-  const ownMs = typeof definition.timeoutMs === 'function' ? definition.timeoutMs(parsed.input) : definition.timeoutMs;
+  const { timeoutMs: own } = definition;
+  const ownMs = typeof own === 'number' ? own : own.of(parsed.input);
   const timeoutMs = Math.min(ownMs, context.limits.timeoutMs ?? Number.POSITIVE_INFINITY);
   const limit = startLimit(context.signal, timeoutMs);
   try {

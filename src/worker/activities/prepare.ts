@@ -5,8 +5,9 @@ import { defaultLimits, limitsFrom } from '../../agent/limits.ts';
 import { systemPromptOf } from '../../agent/prompt.ts';
 import type { PreparedAgent } from '../../agent/state.ts';
 import { KubiyaError } from '../../errors.ts';
+import { formatDuration } from '../../lib/duration.ts';
 import type { Agent } from '../../protocol/control-plane.ts';
-import { createToolset } from '../../tools/toolset.ts';
+import { createToolset, type Toolset } from '../../tools/toolset.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
 import { callTiming } from '../timing.ts';
 import { asFailure } from './attempt.ts';
@@ -23,6 +24,7 @@ export function createPrepare(
   deps: WorkerDeps,
   contexts: ExecutionContexts,
 ): AgentActivities['prepare'] {
+  const said = new Set<string>();
   return async (input) => {
     try {
       const [agent, skills, environment] = await Promise.all([
@@ -65,12 +67,27 @@ export function createPrepare(
         timing: callTiming(session.isLocal, limits.toolTimeMsMax),
         ...(traceparent === undefined ? {} : { traceparent }),
       };
-      announce(deps, input.execution_id, input.prompt, prepared, toolset.problems);
+      const overruled = overruledTimes(toolset, session.activityTimeoutMs);
+      for (const sentence of overruled) {
+        if (!said.has(sentence)) deps.log.warn(sentence);
+        said.add(sentence);
+      }
+      announce(deps, input.execution_id, input.prompt, prepared, [...toolset.problems, ...overruled]);
       return prepared;
     } catch (error) {
       throw asFailure(error);
     }
   };
+}
+
+/** What ACTIVITY_TIMEOUT cuts short, one sentence a tool. An agent's own limit is its own wish. */
+function overruledTimes({ tools }: Toolset, activityTimeoutMs: number): string[] {
+  return [...tools.values()]
+    .filter(({ usualTimeMs }) => usualTimeMs > activityTimeoutMs)
+    .map(
+      ({ name, usualTimeMs }) =>
+        `ACTIVITY_TIMEOUT ends calls of ${name} after ${formatDuration(activityTimeoutMs)}, before their own limit of ${formatDuration(usualTimeMs)}`,
+    );
 }
 
 async function chooseModel(session: Session, deps: WorkerDeps, named: string | undefined): Promise<string> {
