@@ -37,7 +37,7 @@ export function createProbesApp({ view, metrics, contentType }: ProbeOptions, gu
   app.get('/livez', (context) => answer(context, view.notLiveReason()));
   app.get('/readyz', (context) => answer(context, view.snapshot().not_ready_reason));
   app.get('/metrics', async (context) => context.body(await metrics(), 200, { 'content-type': contentType }));
-  app.get('/', (context) => context.text(contents));
+  if (guard !== undefined) app.get('/', (context) => context.text(contents));
   app.notFound((context) => context.text('not found\n', 404));
   app.onError((_error, context) => context.text('internal error\n', 500));
   return app;

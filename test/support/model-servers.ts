@@ -23,6 +23,8 @@ interface AnswerOptions {
     readonly output: number;
     readonly cacheRead?: number;
     readonly cacheWrite?: number;
+    /** Only OpenAI's dialect has a place for it. */
+    readonly costUsd?: number;
   };
   /** Answers with one JSON document instead of a stream. */
   readonly isWhole?: boolean;
@@ -222,12 +224,13 @@ function callsOf(answer: Answer): readonly ScriptedCall[] {
 }
 
 function openAiUsage(answer: Answer): unknown {
-  const { input, output, cacheRead } = { input: 10, output: 5, cacheRead: 0, ...answer.usage };
+  const { input, output, cacheRead, costUsd } = { input: 10, output: 5, cacheRead: 0, ...answer.usage };
   return {
     prompt_tokens: input,
     completion_tokens: output,
     total_tokens: input + output,
     prompt_tokens_details: { cached_tokens: cacheRead },
+    ...(costUsd === undefined ? {} : { cost: costUsd }),
   };
 }
 
