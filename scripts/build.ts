@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { BunPlugin } from 'bun';
 import { writeFileAtomic } from '../src/lib/atomic-file.ts';
+import { assertNamesNoCheckout } from './checkout-names.ts';
 import { generate, root } from './generate.ts';
 import { hashFiles } from './hash-files.ts';
 import { hostTarget, type Target, targets } from './targets.ts';
@@ -54,7 +55,7 @@ export async function build(options: BuildOptions): Promise<void> {
     });
     if (!result.success) throw new Error(result.logs.map(String).join('\n'));
     temporal.assertApplied();
-    assertNamesNoCheckout(compiled);
+    assertNamesNoCheckout(compiled, root);
     renameSync(compiled, outfile);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
@@ -70,21 +71,6 @@ function resolveGenerated(directory: string): BunPlugin {
       }));
     },
   };
-}
-
-/** A path of the build machine in the binary is either a leak or a file that will be missing elsewhere. */
-export function assertNamesNoCheckout(path: string): void {
-  const binary = readFileSync(path);
-  const names = ['node_modules', 'src', '.cache', 'scripts'];
-  for (const name of names.map((entry) => join(root, entry))) {
-    // Bytecode keeps some strings with two bytes a character.
-    for (const encoding of ['utf8', 'utf16le'] as const) {
-      const at = binary.indexOf(Buffer.from(name, encoding));
-      if (at === -1) continue;
-      const context = binary.toString(encoding, Math.max(0, at - 160), at + 320).replaceAll(/[^\x20-\x7e]+/g, ' ');
-      throw new Error(`the binary names the build machine's ${name}: …${context}…`);
-    }
-  }
 }
 
 async function main(): Promise<void> {

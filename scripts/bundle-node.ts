@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } fr
 import { join } from 'node:path';
 import type { BunPlugin } from 'bun';
 import { writeFileAtomic } from '../src/lib/atomic-file.ts';
+import { assertNamesNoCheckout } from './checkout-names.ts';
 import { hashFiles } from './hash-files.ts';
 import { createTemporalPlugin } from './temporal-plugin.ts';
 
@@ -29,6 +30,7 @@ export async function bundleNode(root: string, workflowBundle: string, cacheDire
     const text = await buildForNode({ root, entryPoint: join(root, 'src/node-main.ts'), workflowBundle });
     removeOld(cacheDirectory);
     writeFileAtomic(script, text);
+    assertNamesNoCheckout(script, root);
     writeFileAtomic(compressed, await Bun.zstdCompress(text, { level: compressionLevel }));
   }
   const data = readFileSync(script);

@@ -57,6 +57,25 @@ test('beside a hostile node_modules, .env, bunfig.toml, package.json and tsconfi
   expectWorked(result);
 });
 
+test('with Node as the runtime, beside the same traps: its program is complete as well', async () => {
+  const cwd = place.folder('hostile-to-node');
+  const trace = join(place.directory, 'executed-by-node');
+  plantTraps(cwd, trace);
+  const result = await runAgent({
+    cwd,
+    environment: {
+      ...environment(place.folder('node-home')),
+      KUBIYA_RUNTIME: 'node',
+      KUBIYA_DEBUG: 'true',
+      NODE_OPTIONS: '--require=./trap.js',
+      NODE_PATH: join(cwd, 'node_modules'),
+    },
+  });
+  expect(existsSync(trace)).toBe(false);
+  expectWorked(result);
+  expect(result.stderr).toContain('Starting Node for the Temporal worker');
+});
+
 test('with a read-only root and an unwritable temporary directory', async () => {
   const [cwd, home, closed] = [place.folder('empty'), place.folder('read-only-home'), place.folder('closed')];
   chmodSync(closed, 0o500);
