@@ -16,7 +16,7 @@ import { probeTemporal, type TemporalTarget } from '../server/temporal.ts';
 import { acquireLock, type Lock } from '../supervisor/lock.ts';
 import { version } from '../version.ts';
 import type { InstanceScope } from './instance-scope.ts';
-import { caCertificateOf } from './network.ts';
+import { caCertificateOf, proxyOf } from './network.ts';
 import type { Teardown } from './teardown.ts';
 
 export interface LocalControlPlane {
@@ -147,7 +147,8 @@ async function temporalOf(
     const { address, namespace, apiKey, isTls } = external;
     const authority = isTls ? caCertificateOf(config) : undefined;
     const tls = authority === undefined ? isTls : { serverRootCa: authority.toString('utf8') };
-    const target: TemporalTarget = { address, namespace, apiKey: apiKey?.reveal(), tls, isLocal: false };
+    const proxy = proxyOf(config, address);
+    const target: TemporalTarget = { address, namespace, apiKey: apiKey?.reveal(), tls, proxy, isLocal: false };
     // It may come later, and executions wait for it; but a wrong address is better said now.
     void probeTemporal(target).catch((error: unknown) =>
       scope.log.warn('Temporal does not answer, so executions wait', { address, namespace, reason: messageOf(error) }),

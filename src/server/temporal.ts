@@ -33,6 +33,8 @@ export interface TemporalTarget {
   readonly apiKey?: string | undefined;
   /** True, or PEM texts; an API key alone implies TLS. */
   readonly tls?: boolean | TemporalTls | undefined;
+  /** An HTTP CONNECT proxy, `host:port`. */
+  readonly proxy?: { readonly address: string; readonly user?: string; readonly password?: string } | undefined;
   /** A dev server on this machine: short workflow-task timeout. */
   readonly isLocal: boolean;
 }
@@ -214,19 +216,32 @@ export async function probeTemporal(target: TemporalTarget): Promise<void> {
 }
 
 function connectionOptions(target: TemporalTarget): ConnectionOptions {
-  const { address, apiKey } = target;
+  const { address, apiKey, proxy } = target;
   return {
-    address,
+    address: proxy?.address ?? address,
     tls: tlsOptions(target.tls ?? (apiKey !== undefined && apiKey !== '')),
     ...(apiKey === undefined || apiKey === '' ? {} : { apiKey }),
     // Our own retry can be stopped; the SDK's throws into the void when the connection is closed meanwhile.
     interceptors: [],
     channelArgs: {
+      ...proxyArguments(target),
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': reconnectBackoffMsMax,
       // A channel of its own: grpc-js shares the backoff of a failed address between connections (temporal.md §1.2).
       'grpc.use_local_subchannel_pool': 1,
     },
+  };
+}
+
+/** What grpc-js makes of `https_proxy` by itself, but with our reading of the variables, and none of its own for a loopback server. */
+function proxyArguments({ address, proxy }: TemporalTarget): Record<string, string | number> {
+  const own = { 'grpc.enable_http_proxy': 0 };
+  if (proxy === undefined) return own;
+  return {
+    ...own,
+    'grpc.http_connect_target': `dns:${address}`,
+    'grpc.default_authority': address,
+    ...(proxy.user === undefined ? {} : { 'grpc.http_connect_creds': `${proxy.user}:${proxy.password ?? ''}` }),
   };
 }
 

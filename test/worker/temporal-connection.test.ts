@@ -1,158 +1,87 @@
-// The worker reaches a Temporal that wants TLS of a private authority, through an HTTP CONNECT proxy, and says clearly when it cannot.
-import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
-import { join } from 'node:path';
+// Server and worker reach a Temporal that wants TLS of a private authority, through an HTTP CONNECT proxy, and say clearly when they cannot.
+import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { type AddressInfo, connect } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { createHome, startBinary, type Home } from '../support/binary.ts';
+import { createCertificates } from '../support/certificates.ts';
 import { startLocalServer, type LocalServer } from '../support/local-server.ts';
+import { type RecordingProxy, startProxy } from '../support/proxy.ts';
 import { startWorkerProcess } from '../support/worker-process.ts';
 
 const limitMs = 120_000;
+/** Only the proxy knows where that is. */
+const temporalName = 'temporal.test:7233';
 let temporalHome: Home;
 let home: Home;
 let plain: LocalServer;
 let tls: TlsServer;
-let proxy: Server;
-let authorityFile: string;
-const connects: string[] = [];
-const proxyAuthorizations: (string | undefined)[] = [];
+let tlsPort: number;
+let proxy: RecordingProxy;
+let KUBIYA_CA_FILE: string;
 
 beforeAll(async () => {
   temporalHome = createHome();
   home = createHome();
   plain = await startLocalServer({ home: temporalHome });
-  authorityFile = createCertificates(home.directory);
-  tls = createTlsServer(
-    {
-      key: readFileSync(join(home.directory, 'server.key')),
-      cert: readFileSync(join(home.directory, 'server.pem')),
-      ALPNProtocols: ['h2'],
-    },
-    (socket) => tunnel(socket, plain.temporalAddress),
-  );
-  await listen(tls);
-  proxy = createServer();
-  proxy.on('connect', (request, socket) => {
-    connects.push(request.url ?? '');
-    proxyAuthorizations.push(request.headers['proxy-authorization']);
-    socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
-    tunnel(socket as Socket, request.url ?? '');
+  const { authorityFile, key, certificate } = createCertificates(home.directory, ['localhost', 'temporal.test']);
+  KUBIYA_CA_FILE = authorityFile;
+  tls = createTlsServer({ key, cert: certificate, ALPNProtocols: ['h2'] }, (socket) => {
+    const [host, port] = plain.temporalAddress.split(':');
+    const upstream = connect(Number(port), host ?? '');
+    for (const end of [socket, upstream]) end.on('error', () => [socket, upstream].forEach((one) => one.destroy()));
+    socket.pipe(upstream).pipe(socket);
   });
-  await listen(proxy);
+  await new Promise<void>((done) => tls.listen(0, '127.0.0.1', () => done()));
+  tlsPort = (tls.address() as AddressInfo).port;
+  proxy = await startProxy({ credentials: 'user:pa ss' });
+  proxy.places.set(temporalName, { port: tlsPort });
 }, limitMs);
+beforeEach(() => void proxy.requests.splice(0));
 
 afterAll(async () => {
   await plain.stop();
   tls.close();
-  proxy.close();
+  await proxy.stop();
   home.remove();
   temporalHome.remove();
 }, limitMs);
 
-const portOf = (server: TlsServer | Server): number => (server.address() as AddressInfo).port;
-const listen = (server: TlsServer | Server): Promise<void> =>
-  new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
-
-function tunnel(socket: Socket, address: string): void {
-  const [host, port] = address.split(':');
-  const upstream = connect(Number(port), host ?? '');
-  for (const end of [socket, upstream]) end.on('error', () => [socket, upstream].forEach((one) => one.destroy()));
-  socket.pipe(upstream).pipe(socket);
-}
-
-/** An authority and a certificate for localhost signed by it: under Bun the TLS of Temporal's client knows names only, no addresses. */
-function createCertificates(directory: string): string {
-  const openssl = (...words: string[]) => execFileSync('openssl', words, { cwd: directory, stdio: 'ignore' });
-  writeFileSync(join(directory, 'san.cnf'), 'subjectAltName=DNS:localhost\n');
-  openssl(
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-keyout',
-    'ca.key',
-    '-out',
-    'ca.pem',
-    '-days',
-    '2',
-    '-subj',
-    '/CN=test authority',
-  );
-  openssl(
-    'req',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-keyout',
-    'server.key',
-    '-out',
-    'server.csr',
-    '-subj',
-    '/CN=localhost',
-  );
-  openssl(
-    'x509',
-    '-req',
-    '-in',
-    'server.csr',
-    '-CA',
-    'ca.pem',
-    '-CAkey',
-    'ca.key',
-    '-CAcreateserial',
-    '-out',
-    'server.pem',
-    '-days',
-    '2',
-    '-extfile',
-    'san.cnf',
-  );
-  return join(directory, 'ca.pem');
-}
-
-const startTlsServer = (words: readonly string[] = []) =>
+const startTlsServer = (address: string, environment: Readonly<Record<string, string>> = {}) =>
   startLocalServer({
     home,
-    words: [
-      '--temporal-address',
-      `localhost:${portOf(tls)}`,
-      '--temporal-namespace',
-      'default',
-      '--temporal-tls',
-      ...words,
-    ],
-    environment: { KUBIYA_CA_FILE: authorityFile },
+    words: ['--temporal-address', address, '--temporal-namespace', 'default', '--temporal-tls'],
+    environment: { KUBIYA_CA_FILE, ...environment },
   });
 
 test(
-  'an execution runs over TLS with an authority of its own, the worker going through the proxy with its credentials',
+  'an execution runs over TLS with an authority of its own, server and worker going through the proxy with its credentials',
   async () => {
-    const server = await startTlsServer();
+    const environment = {
+      KUBIYA_CA_FILE,
+      HTTPS_PROXY: `http://user:pa%20ss@127.0.0.1:${proxy.port}`,
+      NO_PROXY: 'example.com',
+    };
+    const server = await startTlsServer(temporalName, environment);
     const worker = await startWorkerProcess({
       home,
       queue: 'secure',
       words: ['--model', 'kubiya/offline'],
-      environment: {
-        KUBIYA_CA_FILE: authorityFile,
-        HTTPS_PROXY: `http://user:pa%20ss@127.0.0.1:${portOf(proxy)}`,
-        NO_PROXY: 'example.com',
-      },
+      environment,
     });
+    const beforeExecution = proxy.requests.length;
     try {
       const id = await server.execute('run `echo through`', 'secure');
       const ended = await server.ended(id, 60_000);
       expect(ended.status).toBe('completed');
       expect(ended.response).toContain('through');
-      expect(connects).toContain(`localhost:${portOf(tls)}`);
-      expect(proxyAuthorizations).toContain(`Basic ${Buffer.from('user:pa ss').toString('base64')}`);
     } finally {
       await worker.process.end('SIGTERM');
       await server.stop();
     }
+    const authorization = `Basic ${Buffer.from('user:pa ss').toString('base64')}`;
+    expect(beforeExecution).toBeGreaterThan(1);
+    for (const request of proxy.requests)
+      expect(request).toEqual({ method: 'CONNECT', target: temporalName, authorization });
     await home.waitUntilEmpty(5_000);
   },
   limitMs,
@@ -161,7 +90,7 @@ test(
 test(
   'without the authority the worker ends with exit 5 and one sentence',
   async () => {
-    const server = await startTlsServer();
+    const server = await startTlsServer(`localhost:${tlsPort}`);
     try {
       const worker = startBinary(['worker', 'start', '--queue-id', 'insecure'], { home });
       const { code } = await worker.exited;
@@ -176,22 +105,15 @@ test(
 );
 
 test(
-  'a proxy that NO_PROXY excludes is not asked',
+  'a Temporal on this machine is not looked for behind the proxy, whatever its variables are called',
   async () => {
-    connects.length = 0;
-    const server = await startTlsServer();
-    const worker = await startWorkerProcess({
-      home,
-      queue: 'direct',
-      environment: {
-        KUBIYA_CA_FILE: authorityFile,
-        HTTPS_PROXY: `http://127.0.0.1:${portOf(proxy)}`,
-        NO_PROXY: 'localhost',
-      },
-    });
+    const url = `http://127.0.0.1:${proxy.port}`;
+    const environment = { KUBIYA_CA_FILE, HTTPS_PROXY: url, https_proxy: url, http_proxy: url, HTTP_PROXY: url };
+    const server = await startTlsServer(`localhost:${tlsPort}`, environment);
+    const worker = await startWorkerProcess({ home, queue: 'direct', environment });
     await worker.process.end('SIGTERM');
     await server.stop();
-    expect(connects).toEqual([]);
+    expect(proxy.requests).toEqual([]);
   },
   limitMs,
 );
