@@ -3,7 +3,7 @@ import { pino, stdSerializers } from 'pino';
 import { errnoOf, messageOf } from '../errors.ts';
 import {
   lineBody,
-  linePrefix,
+  timestamp,
   type LogFields,
   type LogLevel,
   logLevels,
@@ -130,8 +130,10 @@ function cutter(redactor: Redactor): (text: string) => string {
 function textLines(redactor: Redactor): LineOf {
   const cut = cutter(redactor);
   return (level, component, message, fields) =>
-    `${linePrefix(level, component)}${redactor.redact(lineBody(message, fields, cut))}\n`;
+    `${timestamp()} ${levelWords[level]} ${component}: ${redactor.redact(lineBody(message, fields, cut))}\n`;
 }
+
+const levelWords = { debug: '[DEBUG]', info: '[INFO]', warn: '[WARN]', error: '[ERROR]' } as const;
 
 /** Most that a JSON record may have before its fields are looked at one by one. */
 const recordLengthMax = 4 * textLengthMax;
@@ -153,8 +155,9 @@ function jsonLines(redactor: Redactor): LineOf {
     const whole = recordOf(level, component, message, fields);
     if (whole.length <= recordLengthMax) return redactor.redact(whole);
     const short = (text: string): string => (text.length > textLengthMax ? cut(text) : text);
-    const shortened = Object.entries(fields).map(([key, value]) => [key, shortValue(value, short)]);
-    return redactor.redact(recordOf(level, component, short(message), Object.fromEntries(shortened)));
+    const shortened = Object.entries(fields).map(([key, value]) => [key, shortValue(value, short)] as const);
+    const shortFields: LogFields = Object.fromEntries(shortened);
+    return redactor.redact(recordOf(level, component, short(message), shortFields));
   };
 }
 
@@ -192,6 +195,6 @@ const levelColours: Readonly<Record<LogLevel, string>> = {
 
 /** The line with its level in colour. */
 export function coloured(line: string, level: LogLevel): string {
-  const word = `[${level.toUpperCase()}]`;
+  const word = levelWords[level];
   return line.replace(word, `${levelColours[level]}${word}\x1b[0m`);
 }

@@ -52,14 +52,11 @@ export function createRotatingFile(options: RotatingFileOptions): RotatingFile {
 
 /** Others may remove, rename, truncate or extend the file; this often it is looked at, for a tenth of what one line costs. */
 const checkEveryMs = 250;
-/** Longer lines get memory of their own. */
-const scratchBytes = 64 * 1024;
 
 class OwnFile implements RotatingFile {
   linesLost = 0;
   lastError: unknown;
   readonly #options: RotatingFileOptions;
-  readonly #scratch = Buffer.allocUnsafe(scratchBytes);
   #descriptor: number | undefined;
   #size = 0;
   /** Of a file with nothing but its header. */
@@ -97,23 +94,29 @@ class OwnFile implements RotatingFile {
   }
 
   #append(line: string): void {
-    const { bytesMax, header, lossReport } = this.#options;
+    const { header, lossReport } = this.#options;
     let file = this.#current();
-    const report = this.#linesUnreported > 0 ? (lossReport?.(this.#linesUnreported, this.lastError) ?? '') : '';
-    const bytes = Buffer.byteLength(report) + Buffer.byteLength(line);
-    const isFull = (): boolean => this.#size > this.#emptySize && this.#size + bytes + this.#trailerBytes > bytesMax;
-    if (isFull()) {
+    const text =
+      this.#linesUnreported > 0 && lossReport !== undefined
+        ? lossReport(this.#linesUnreported, this.lastError) + line
+        : line;
+    if (this.#isFullFor(text)) {
       // Somebody else may have rotated it a moment ago.
       this.#checkedAtMs = 0;
       file = this.#current();
-      if (isFull()) file = this.#rotate(file);
+      if (this.#isFullFor(text)) file = this.#rotate(file);
     }
     if (this.#size === 0) {
       if (header !== undefined) this.#writeText(file, header());
       this.#emptySize = this.#size;
     }
-    this.#writeText(file, report === '' ? line : report + line);
+    this.#writeText(file, text);
     this.#linesUnreported = 0;
+  }
+
+  #isFullFor(text: string): boolean {
+    const sizeAfter = this.#size + Buffer.byteLength(text) + this.#trailerBytes;
+    return sizeAfter > this.#options.bytesMax && this.#size > this.#emptySize;
   }
 
   /** The open file that has the name now. */
@@ -169,13 +172,12 @@ class OwnFile implements RotatingFile {
   }
 
   #writeText(file: number, text: string): void {
-    // UTF-8 has at most three bytes for a UTF-16 unit.
-    const isShort = text.length * 3 <= scratchBytes;
-    const bytes = isShort ? this.#scratch : Buffer.from(text);
-    const length = isShort ? bytes.write(text) : bytes.length;
+    const length = Buffer.byteLength(text);
     let written = 0;
     try {
-      while (written < length) written += writeSync(file, bytes, written, length - written);
+      written = writeSync(file, text);
+      const rest = written < length ? Buffer.from(text) : undefined;
+      while (rest !== undefined && written < length) written += writeSync(file, rest, written);
     } catch (error) {
       // A full disk takes the first half of a line; the second half must not end up behind another line.
       if (written > 0) ftruncateSync(file, fstatSync(file).size - written);
