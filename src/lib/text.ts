@@ -113,3 +113,8 @@ function createRing(size: number): Ring {
     },
   };
 }
+
+/** The text as one word for a POSIX shell, for commands that a person copies. */
+export function shellWord(text: string): string {
+  return /^[\w./:@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}

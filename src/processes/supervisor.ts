@@ -155,7 +155,6 @@ interface DepsParts {
 
 function createDeps(charge: SupervisorCharge, { environment, identity, report }: DepsParts): SupervisionDeps {
   const marker = `${charge.instance_id}.worker`;
-  const { intervalMs } = livenessDefault;
   let stderrFrom = stderrSize(charge.stderr_log_file);
   return {
     clock: systemClock,
@@ -173,7 +172,7 @@ function createDeps(charge: SupervisorCharge, { environment, identity, report }:
         stderrFile: charge.stderr_log_file,
       });
     },
-    probe: (control) => isLive(control, intervalMs),
+    probe: isLive,
     askToStop: (control, request) => askToStop(control, request, stopAnswerMsMax),
     report,
     afterWorker: async ({ instanceId }, decision) => {

@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts';
 import { queueDirectoryName } from '../config/paths.ts';
 import { KubiyaError } from '../errors.ts';
 import { ensureSecureDirectory } from '../lib/secure-directory.ts';
+import { shellWord } from '../lib/text.ts';
 import { acquireLock, readLockHolder } from '../supervisor/lock.ts';
 import type { InstanceScope } from './instance-scope.ts';
 import { supervisorLockFile } from './supervisor-charge.ts';
@@ -66,6 +67,6 @@ export function alreadyRuns(what: string, queue: string): KubiyaError {
   return new KubiyaError(`${what} of the queue ${queue} on this machine`, {
     kind: 'usage',
     code: 'queue_locked',
-    hint: `stop it with \`kubiya worker stop --queue-id ${queue}\`, or start this worker on another queue; \`kubiya worker list\` shows all`,
+    hint: `stop it with \`kubiya worker stop --queue-id ${shellWord(queue)}\`, or start this worker on another queue; \`kubiya worker list\` shows all`,
   });
 }

@@ -4,6 +4,7 @@ import { KubiyaError } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
 import { killGroup } from '../lib/kill-group.ts';
 import { isSameProcess, processesWithMarker, sweepByMarker } from '../lib/process-tree.ts';
+import { shellWord } from '../lib/text.ts';
 import type { ControlAddress, InstanceRecord, StopRequest, SupervisorRecord } from '../protocol/instance.ts';
 import { askStatus, askSupervisor, askToRestart, askToStop } from '../supervisor/ask.ts';
 import { isAlive, ownerState } from '../supervisor/instance.ts';
@@ -39,19 +40,27 @@ export interface StoppedWorker {
   readonly duration_ms: number;
 }
 
+/** A worker whose supervisor was killed a moment ago may just be starting another one; more than that is no moment. */
+const roundsMax = 3;
+
 /** Returns when nothing of the place runs. Throws a KubiyaError when it is not ours to stop or does not end. */
 export async function stopWorker(place: InstancePlace, options: StopOptions): Promise<StoppedWorker> {
   const startMs = performance.now();
-  const found = runningOf(place);
-  for (const running of found) await askOne(running, options);
-  await whileRunning(found, place, options);
-  for (const marker of markersOf(place)) if (processesWithMarker(marker).length > 0) sweepByMarker(marker);
-  const after = readPlace(place.directory)?.record ?? place.record;
-  const drained = found.length === 0 ? undefined : after?.drained;
+  const first = runningOf(place);
+  let current = place;
+  for (let round = 0, found = first; round < roundsMax && found.length > 0; round += 1) {
+    // The supervisor tells its worker; with --force whoever still answers is told.
+    for (const running of options.isForced ? found : found.slice(0, 1)) await askOne(running, options);
+    await whileRunning(found, current, options);
+    for (const marker of markersOf(current)) if (processesWithMarker(marker).length > 0) sweepByMarker(marker);
+    current = readPlace(place.directory) ?? current;
+    found = runningOf(current);
+  }
+  const drained = first.length === 0 ? undefined : current.record?.drained;
   return {
     queue: place.queue,
-    was_running: found.length > 0,
-    pid: found[0]?.record.pid ?? null,
+    was_running: first.length > 0,
+    pid: first[0]?.record.pid ?? null,
     calls_finished: drained?.calls_finished ?? null,
     calls_stopped: drained?.calls_stopped ?? null,
     duration_ms: Math.round(performance.now() - startMs),
@@ -63,7 +72,7 @@ type Running =
   | { readonly kind: 'supervisor'; readonly record: SupervisorRecord }
   | { readonly kind: 'worker'; readonly record: InstanceRecord };
 
-/** The supervisor is asked, because it would start a worker again; the worker is only waited for then. */
+/** The supervisor first: it would start its worker again. */
 function runningOf({ queue, record, supervisor }: InstancePlace): readonly Running[] {
   for (const one of [record, supervisor]) {
     if (one !== null && ownerState(one) === 'elsewhere')
@@ -150,7 +159,7 @@ function notStopped(left: readonly Running[], { queue }: InstancePlace): KubiyaE
   return new KubiyaError(`the worker of the queue ${queue} has not ended yet (${who})`, {
     kind: 'timeout',
     code: 'worker_stop_timeout',
-    hint: `it goes on stopping; see \`kubiya worker logs --queue-id ${queue}\`, or end it with \`kubiya worker stop --queue-id ${queue} --force\``,
+    hint: `it goes on stopping; see \`kubiya worker logs --queue-id ${shellWord(queue)}\`, or end it with \`kubiya worker stop --queue-id ${shellWord(queue)} --force\``,
   });
 }
 
@@ -220,7 +229,7 @@ function notRestarted({ queue }: InstancePlace, record: SupervisorRecord | null)
   return new KubiyaError(`the worker of the queue ${queue} was stopped, but its successor is not ready${state}`, {
     kind: 'configuration',
     code: 'restart_failed',
-    hint: `see \`kubiya worker status --queue-id ${queue}\``,
+    hint: `see \`kubiya worker status --queue-id ${shellWord(queue)}\``,
   });
 }
 
@@ -236,7 +245,7 @@ function notSupervised(place: InstancePlace): KubiyaError {
       code: isForeground ? 'worker_in_foreground' : 'worker_not_running',
       hint: isForeground
         ? 'stop it where it was started and start it there again'
-        : `start it with \`kubiya worker start --queue-id ${queue} -d\``,
+        : `start it with \`kubiya worker start --queue-id ${shellWord(queue)} -d\``,
     },
   );
 }

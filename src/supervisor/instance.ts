@@ -6,6 +6,7 @@ import { errnoOf } from '../errors.ts';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
 import { killGroup } from '../lib/kill-group.ts';
 import { isSameProcess, pidNamespace, processStartTime, sweepByMarker } from '../lib/process-tree.ts';
+import { shellWord } from '../lib/text.ts';
 import { type InstanceRecord, instanceRecordSchema } from '../protocol/instance.ts';
 
 const recordFileName = 'daemon_info.json';
@@ -191,15 +192,10 @@ function infoText(record: InstanceRecord): string {
         .map(([name, port]) => `${name} ${port}`)
         .join(', ') || null,
     ],
-    ['follow the log', `tail -F ${quoted(record.log_file)}`],
-    ['see how it is', record.stopped_at === null ? `kubiya worker status --queue-id ${quoted(record.queue)}` : null],
-    ['stop it', record.stopped_at === null ? `kubiya worker stop --queue-id ${quoted(record.queue)}` : null],
+    ['follow the log', `tail -F ${shellWord(record.log_file)}`],
+    ['see how it is', record.stopped_at === null ? `kubiya worker status --queue-id ${shellWord(record.queue)}` : null],
+    ['stop it', record.stopped_at === null ? `kubiya worker stop --queue-id ${shellWord(record.queue)}` : null],
   ];
   const lines = rows.flatMap(([name, value]) => (value === null ? [] : [`${`${name}:`.padEnd(16)}${value}\n`]));
   return `Kubiya worker ${record.stopped_at === null ? 'is running' : 'is stopped'}\n\n${lines.join('')}`;
-}
-
-/** As a word for a shell. */
-function quoted(word: string): string {
-  return /^[\w./:@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }

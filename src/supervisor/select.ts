@@ -1,5 +1,6 @@
 // Which worker of this machine a command means: by the queue's id or name, or the only one here.
 import { KubiyaError } from '../errors.ts';
+import { shellWord } from '../lib/text.ts';
 import type { InstanceRecord, SupervisorRecord } from '../protocol/instance.ts';
 import { isAlive, readInstance, subdirectories } from './instance.ts';
 import { readSupervisor } from './supervisor-record.ts';
@@ -74,7 +75,7 @@ function startedAt({ record, supervisor }: InstancePlace): string {
 
 function noWorker(typed: string | undefined, places: readonly InstancePlace[]): KubiyaError {
   const known = places.length === 0 ? '' : `; known here: ${places.map(({ queue }) => queue).join(', ')}`;
-  const start = `start one with \`kubiya worker start --queue-id ${typed ?? '<queue>'} -d\``;
+  const start = `start one with \`kubiya worker start --queue-id ${typed === undefined ? '<queue>' : shellWord(typed)} -d\``;
   return new KubiyaError(
     typed === undefined
       ? 'there is no worker on this machine'

@@ -36,8 +36,8 @@ export interface SupervisionDeps {
   readonly random: () => number;
   /** Rejects when there is no process; that counts as a crash. */
   startWorker(restarts: number): Promise<SupervisedWorker>;
-  /** True when the worker says that it lives. Never rejects. */
-  probe(control: ControlAddress): Promise<boolean>;
+  /** True when the worker says in time that it lives. Never rejects. */
+  probe(control: ControlAddress, timeoutMs: number): Promise<boolean>;
   /** True when the worker has accepted it. Never rejects. */
   askToStop(control: ControlAddress, request: StopRequest): Promise<boolean>;
   /** After each change. Must not throw. */
@@ -262,7 +262,7 @@ export class Supervision {
     const { livenessIntervalMs, livenessMsMax } = this.#options;
     for (let lookedMs = clock.elapsed(); !life.over.signal.aborted;) {
       await clock.sleep(livenessIntervalMs, life.over.signal).catch(() => undefined);
-      const isAnswering = life.control !== undefined && (await this.#deps.probe(life.control));
+      const isAnswering = life.control !== undefined && (await this.#deps.probe(life.control, livenessIntervalMs));
       if (life.over.signal.aborted) return;
       const now = clock.elapsed();
       // A look takes the pause and the time of an answer; more than that is not the worker's.

@@ -1,4 +1,4 @@
-// 24 simulated hours of crashes: how many starts, how far apart, and a supervision that never ends.
+// A simulated day of crashes: how many starts, how far apart, and a supervision that never ends.
 import { describe, expect, test } from 'bun:test';
 import { backoffMsMax, restartDelayMs } from '../../../src/supervisor/restart-policy.ts';
 import { type Plan, simulate } from './simulation.ts';

@@ -2,6 +2,7 @@
 import { defineCommand } from '../../command.ts';
 import { usage } from '../../flags.ts';
 import type { Output } from '../../output.ts';
+import { shellWord } from '../../../lib/text.ts';
 import type { StartedDaemon } from '../../../processes/daemon.ts';
 import { processIo } from '../../process-io.ts';
 
@@ -50,7 +51,7 @@ export default defineCommand({
 });
 
 async function printStarted(output: Output, { queue, pid, log_file, webui_url }: StartedDaemon): Promise<void> {
-  const of = `--queue-id ${queue}`;
+  const of = `--queue-id ${shellWord(queue)}`;
   const rows: readonly (readonly [string, string | null])[] = [
     ['log', log_file],
     ['web', webui_url],
