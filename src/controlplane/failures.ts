@@ -1,6 +1,7 @@
 // How the control plane says no, turned into one sentence with a kind, a code and a hint.
 import { KubiyaError, type ErrorKind, messageOf } from '../errors.ts';
 import { isLoopback } from '../lib/loopback.ts';
+import { isCertificateCode, ProxiedError } from '../lib/network.ts';
 
 /** Long HTML error pages of proxies are not for a terminal. */
 const detailCharactersMax = 300;
@@ -29,7 +30,7 @@ export async function refusal(url: string, response: Response): Promise<KubiyaEr
 /** A request that got no answer at all. `timeoutMs` is given when our own limit ended it. */
 export function networkError(url: string, error: unknown, timeoutMs?: number): KubiyaError {
   const code = textOf(recordOf(error)['code']) ?? textOf(recordOf(recordOf(error)['cause'])['code']) ?? '';
-  if (/CERT|SELF_SIGNED|VERIFY|ERR_TLS/.test(code)) {
+  if (isCertificateCode(code)) {
     return new KubiyaError(`the certificate of ${url} is not trusted (${code})`, {
       kind: 'network',
       code: 'certificate_untrusted',
@@ -37,7 +38,8 @@ export function networkError(url: string, error: unknown, timeoutMs?: number): K
       cause: error,
     });
   }
-  const reason = timeoutMs === undefined ? reasonOf(code, error) : `no answer within ${timeoutMs / 1000} s`;
+  const way = error instanceof ProxiedError ? ` (through the proxy ${error.proxy})` : '';
+  const reason = timeoutMs === undefined ? reasonOf(code, error) + way : `no answer within ${timeoutMs / 1000} s`;
   return new KubiyaError(`could not reach ${url}: ${reason}`, {
     kind: 'network',
     code: 'unreachable',
@@ -72,7 +74,8 @@ function reasonOf(code: string, error: unknown): string {
 
 function kindOf(status: number): ErrorKind {
   if (status === 401 || status === 403) return 'authentication';
-  return status >= 500 && retryableStatuses.has(status) ? 'network' : 'api_refused';
+  // 407 is the proxy's; the server has not been asked.
+  return status === 407 || (status >= 500 && retryableStatuses.has(status)) ? 'network' : 'api_refused';
 }
 
 function codeOf(status: number): string {
@@ -87,6 +90,8 @@ function codeOf(status: number): string {
       return 'conflict';
     case 422:
       return 'invalid_request';
+    case 407:
+      return 'proxy_unauthorized';
     case 429:
       return 'rate_limited';
     default:
@@ -100,6 +105,8 @@ function hintOf(status: number): string | undefined {
       return 'check KUBIYA_API_KEY; `kubiya config show` says where the key comes from';
     case 403:
       return 'this key is valid but may not do that';
+    case 407:
+      return 'check the user name and the password in HTTP_PROXY and HTTPS_PROXY';
     case 429:
       return 'wait a moment and try again';
     default:

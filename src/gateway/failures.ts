@@ -1,5 +1,6 @@
 // Why a model call failed: HTTP answers, errors inside a stream and exceptions of fetch → ModelFailure.
 import { errnoOf, messageOf } from '../errors.ts';
+import { isCertificateCode, ProxiedError } from '../lib/network.ts';
 import type { ModelFailure, ModelFailureKind } from '../protocol/model.ts';
 import type { ModelEndpoint } from './endpoint.ts';
 import { isJsonObject, parseJson, textOf } from './json.ts';
@@ -48,7 +49,12 @@ export function failureFromStreamError(endpoint: ModelEndpoint, body: unknown): 
 export function failureFromException(endpoint: ModelEndpoint, error: unknown): ModelFailure {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
   const code = errnoOf(cause) ?? errnoOf(error) ?? messageOf(cause);
-  return failure(endpoint, 'network', `${endpoint.title} at ${hostOf(endpoint)} could not be reached (${code})`);
+  const way = error instanceof ProxiedError ? ` through the proxy ${error.proxy}` : '';
+  const sentence = `${endpoint.title} at ${hostOf(endpoint)} could not be reached${way} (${code})`;
+  if (!isCertificateCode(code)) return failure(endpoint, 'network', sentence);
+  // No attempt later would trust it.
+  const remedy = 'set KUBIYA_CA_FILE to the PEM file of your certificate authority';
+  return failure(endpoint, 'authentication', `${sentence}; ${remedy}`);
 }
 
 /** A failure that we saw ourselves. `sentence` must name the provider. */

@@ -1,7 +1,7 @@
 // How the network settings of the user apply to every connection: which proxy, if any, and which certificate authorities.
 import { BlockList, isIP } from 'node:net';
 import { rootCertificates } from 'node:tls';
-import { KubiyaError, messageOf } from '../errors.ts';
+import { errnoOf, KubiyaError, messageOf } from '../errors.ts';
 import { readTextFile } from './bounded-file.ts';
 import { isLoopback } from './loopback.ts';
 
@@ -17,6 +17,25 @@ export interface NetworkSettings {
 /** `fetch` without Bun's extra members, so that a test or a wrapper is a plain function. */
 export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
 
+/** A request that failed on its way through a proxy; which of the two is to blame, its code does not tell. */
+export class ProxiedError extends Error {
+  override readonly name = 'ProxiedError';
+  readonly code: string;
+  /** `host:port` */
+  readonly proxy: string;
+
+  constructor(proxy: string, code: string, cause: unknown) {
+    super(messageOf(cause), { cause });
+    this.code = code;
+    this.proxy = new URL(proxy).host;
+  }
+}
+
+/** Codes of Bun, Node and OpenSSL for a certificate that leads to no authority that is trusted. */
+export function isCertificateCode(code: string): boolean {
+  return /CERT|SELF_SIGNED|VERIFY|ERR_TLS/.test(code);
+}
+
 /**
  * A fetch that goes the way the settings say. It overrides what the runtime makes of the same variables, so that NO_PROXY means
  * one thing everywhere. Node's fetch knows neither option: there the runtime's own variables decide.
@@ -28,9 +47,14 @@ export function createFetch(settings: NetworkSettings): Fetch {
     // An SSL_CERT_FILE that is long gone is no reason to fail where no certificate is looked at.
     const needsAuthorities = settings.caFile !== undefined && (url.startsWith('https:') || proxy?.startsWith('https:'));
     if (needsAuthorities === true) authorities ??= readAuthorities(settings);
-    // `false` is what Bun takes for "none"; its types only know the address of a proxy.
-    const way = { proxy: proxy ?? false, ...(authorities === undefined ? {} : { tls: { ca: authorities } }) };
-    return await fetch(url, { ...init, ...way } as unknown as RequestInit);
+    try {
+      // `false` is what Bun takes for "none"; its types only know the address of a proxy.
+      const way = { proxy: proxy ?? false, ...(authorities === undefined ? {} : { tls: { ca: authorities } }) };
+      return await fetch(url, { ...init, ...way } as unknown as RequestInit);
+    } catch (error) {
+      const code = errnoOf(error);
+      throw proxy === undefined || code === undefined ? error : new ProxiedError(proxy, code, error);
+    }
   };
 }
 
