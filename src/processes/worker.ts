@@ -17,6 +17,7 @@ import { resolveQueue } from './queue.ts';
 import { loadTemporalWorker } from './runtime.ts';
 import { startSessionWorker, type SessionWorker } from './session-worker.ts';
 import { installSignals } from './signals.ts';
+import { startRetention } from './retention.ts';
 import { createStopRequests, type StopRequests } from './stop-requests.ts';
 import { chargeOf } from './supervisor-charge.ts';
 import {
@@ -184,6 +185,7 @@ async function live(life: Life, teardown: Teardown, workerTeardown: Teardown): P
   record.update({ queue_id: queue.id, queue_name: queue.name, worker_id: workerId, control_plane_url: client.url });
   scope.log.info('Ready', { queue: queue.name, queue_id: queue.id, worker: workerId, log: place.logFile });
   preparePythonAtStart({ place, scope }, workerTeardown);
+  startRetention({ config, scope, place, client, view }, workerTeardown);
   await link.tell({ type: 'ready', pid: process.pid, queue_id: queue.id, queue_name: queue.name, worker_id: workerId });
   if (io.isTty) io.writeLine(`Use it in another terminal: kubiya exec agent default --queue ${queue.name} "<prompt>"`);
   const end = await serve({ config, scope, running, local, stops, view, link, forced });
