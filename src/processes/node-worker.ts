@@ -175,11 +175,12 @@ function createRemoteLog(host: Host, component: string): Log {
 }
 
 function snapshotOf(worker: HostedWorker): NodeSnapshot {
-  const stats = { ...worker.stats(), rssBytes: process.memoryUsage.rss() };
+  const { user, system } = process.cpuUsage();
+  const stats = { ...worker.stats(), rssBytes: process.memoryUsage.rss(), cpuMicroseconds: user + system };
   return { slots: worker.slots(), temporal: worker.temporal(), work: worker.work(), stats };
 }
 
-const restless: ReadonlySet<string> = new Set(['pollAgeMs', 'idleMs', 'rssBytes']);
+const restless: ReadonlySet<string> = new Set(['pollAgeMs', 'idleMs', 'rssBytes', 'cpuMicroseconds']);
 
 function tellSnapshots(worker: HostedWorker, host: Host): void {
   let said = '';

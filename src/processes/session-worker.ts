@@ -142,6 +142,7 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
       ...facts,
       slots: worker.slots(),
       executions: worker.work().live,
+      otherRssBytes: worker.stats().rssBytes ?? 0,
       notReadyReason: notReadyReason({ ...facts, heartbeatIntervalMs: config.worker.heartbeatIntervalMs }),
       notLiveReason: notLiveReason(heartbeat.lastAttemptAgeMs(), config.worker.heartbeatIntervalMs),
     };
@@ -256,13 +257,14 @@ function beat(
         worker_metadata: {
           version,
           instance_id: session.instanceId,
-          rss_bytes: process.memoryUsage.rss(),
+          rss_bytes: process.memoryUsage.rss() + (worker.stats().rssBytes ?? 0),
           ...numbers({
             counters,
             slots: worker.slots(),
             heartbeats: loop.counters,
             backlog: worker.temporal().backlog,
             eventsQueued: worker.stats().events.queued,
+            other: worker.stats(),
           }),
         },
         ...(isFull

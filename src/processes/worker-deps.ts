@@ -44,6 +44,8 @@ export interface HostedStats {
   readonly modelCallsRepaid: number;
   /** Resident memory of the process that hosts it; absent when that is this one. */
   readonly rssBytes?: number;
+  /** What it has used of the processor since its start; absent as well. */
+  readonly cpuMicroseconds?: number;
 }
 
 /** Where the Temporal side runs: in this process, or in Node. */

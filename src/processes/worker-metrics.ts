@@ -117,6 +117,7 @@ function logNumbers({ scope }: WorkerMetricsOptions, running: SessionWorker, tea
       heartbeats: heartbeat.counters,
       backlog: worker.temporal().backlog,
       eventsQueued: worker.stats().events.queued,
+      other: worker.stats(),
     };
     log.info(metricsLine(numbers(facts)));
   };

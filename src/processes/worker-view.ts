@@ -11,6 +11,8 @@ export interface SessionHealth {
   readonly pollAgeMs: number | null;
   readonly slots: { readonly used: number; readonly max: number };
   readonly executions: readonly string[];
+  /** Resident memory of a process beside this one that does a part of its work. */
+  readonly otherRssBytes?: number;
   /** Why it should get no work now; null when it may. */
   readonly notReadyReason: string | null;
   /** Which of its loops has stopped; null when all live. No outage is a reason. */
@@ -69,7 +71,7 @@ export function createWorkerView({ instanceId, queue }: { instanceId: string; qu
         poll_age_ms: rounded(seen?.pollAgeMs),
         slots: seen?.slots ?? { used: 0, max: 0 },
         executions: [...(seen?.executions ?? [])],
-        rss_bytes: process.memoryUsage.rss(),
+        rss_bytes: process.memoryUsage.rss() + (seen?.otherRssBytes ?? 0),
         warnings: [...warnings.values()],
         not_ready_reason: state === 'running' ? (seen?.notReadyReason ?? null) : `the worker is ${state}`,
       };

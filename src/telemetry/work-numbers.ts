@@ -30,19 +30,21 @@ export interface WorkFacts {
   readonly heartbeats: { readonly sent: number; readonly failed: number };
   readonly backlog: number | null;
   readonly eventsQueued: number;
+  /** Of a process beside this one that does a part of its work; absent when there is none. */
+  readonly other?: { readonly rssBytes?: number; readonly cpuMicroseconds?: number };
 }
 
 /** Each caller has its own, because the share of the processor is that since its last look. */
 export function createWorkNumbers(): (facts: WorkFacts) => WorkNumbers {
-  let cpu = process.cpuUsage();
+  let cpuMicroseconds = ownCpuMicroseconds();
   let lookedMs = performance.now();
   let percent = 0;
-  return ({ counters, slots, heartbeats, backlog, eventsQueued }) => {
+  return ({ counters, slots, heartbeats, backlog, eventsQueued, other }) => {
     const passedMs = performance.now() - lookedMs;
     if (passedMs >= cpuLookMsMin) {
-      const { user, system } = process.cpuUsage(cpu);
-      percent = Math.round((user + system) / 10 / passedMs);
-      cpu = process.cpuUsage();
+      const used = ownCpuMicroseconds() + (other?.cpuMicroseconds ?? 0);
+      percent = Math.max(0, Math.round((used - cpuMicroseconds) / 10 / passedMs));
+      cpuMicroseconds = used;
       lookedMs = performance.now();
     }
     const ended = counters.executionsCompleted + counters.executionsFailed + counters.executionsCancelled;
@@ -55,7 +57,7 @@ export function createWorkNumbers(): (facts: WorkFacts) => WorkNumbers {
       tool_calls: counters.toolCalls,
       input_tokens: counters.inputTokens,
       output_tokens: counters.outputTokens,
-      memory_mb: Math.round(process.memoryUsage.rss() / 1_048_576),
+      memory_mb: Math.round((process.memoryUsage.rss() + (other?.rssBytes ?? 0)) / 1_048_576),
       cpu_percent: percent,
       slots_used: slots.used,
       slots_max: slots.max,
@@ -86,4 +88,9 @@ export function metricsLine(numbers: WorkNumbers): string {
   return `Metrics: ${Object.entries(words)
     .map(([name, value]) => `${name}=${value}`)
     .join(', ')}`;
+}
+
+function ownCpuMicroseconds(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
 }
