@@ -18,13 +18,18 @@ export async function refusal(url: string, response: Response): Promise<KubiyaEr
   // A server tells a program how to send a key; a person has to find out which key was sent.
   const hint = response.status === 401 ? hintOf(401) : (theirs ?? hintOf(response.status));
   const isRetryable = body['retryable'] === true || retryableStatuses.has(response.status);
-  return new KubiyaError(kind === 'network' ? `${url} is not able to answer: ${detail}` : detail, {
+  return new KubiyaError(sentenceFor(url, response.status, detail), {
     kind,
     code: textOf(body['code']) ?? codeOf(response.status),
     // A list of field problems is all there is to say of a wrong request; saying it twice helps nobody.
     hint: hint === detail ? undefined : hint,
     isRetryable,
   });
+}
+
+function sentenceFor(url: string, status: number, detail: string): string {
+  if (status === 407) return `the proxy on the way to ${url} did not accept its credentials`;
+  return kindOf(status) === 'network' ? `${url} is not able to answer: ${detail}` : detail;
 }
 
 /** A request that got no answer at all. `timeoutMs` is given when our own limit ended it. */

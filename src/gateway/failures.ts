@@ -54,7 +54,7 @@ export function failureFromException(endpoint: ModelEndpoint, error: unknown): M
   if (!isCertificateCode(code)) return failure(endpoint, 'network', sentence);
   // No attempt later would trust it.
   const remedy = 'set KUBIYA_CA_FILE to the PEM file of your certificate authority';
-  return failure(endpoint, 'authentication', `${sentence}; ${remedy}`);
+  return failure(endpoint, 'invalid_request', `${sentence}; ${remedy}`);
 }
 
 /** A failure that we saw ourselves. `sentence` must name the provider. */
