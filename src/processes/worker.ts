@@ -1,16 +1,12 @@
 // The worker as a process, in the foreground or under its supervisor: one worker of one queue, and the local control plane if nobody else runs it.
 import type { Config } from '../config/config.ts';
 import { prepareHome, workerPaths, type WorkerPaths } from '../config/paths.ts';
-import { createControlPlaneClient, type ControlPlaneClient } from '../controlplane/client.ts';
-import { findConnection } from '../controlplane/local-server.ts';
-import { createFetch } from '../lib/network.ts';
 import { exitCodes, KubiyaError, messageOf } from '../errors.ts';
-import { systemClock } from '../lib/clock.ts';
 import { createGroupRecord } from '../supervisor/instance.ts';
 import { version } from '../version.ts';
 import { checkCoexistence } from './coexistence.ts';
 import { createInstanceScope, type InstanceScope } from './instance-scope.ts';
-import { startPersistentControlPlane, type LocalControlPlane } from './local-control-plane.ts';
+import type { LocalControlPlane } from './local-control-plane.ts';
 import type { ProcessIo } from './process-io.ts';
 import { preparePythonAtStart } from './python-at-start.ts';
 import { resolveQueue } from './queue.ts';
@@ -28,8 +24,9 @@ import {
   watchSupervisor,
 } from './supervisor-link.ts';
 import { createTeardown, type Teardown } from './teardown.ts';
+import { connect, whileAttached } from './worker-connection.ts';
 import { startWorkerHttp } from './worker-http.ts';
-import { startWorkerMetrics, type WorkerMetrics } from './worker-metrics.ts';
+import { startWorkerMetrics } from './worker-metrics.ts';
 import { limitReached, type LimitReached } from './worker-limits.ts';
 import { lockPlace, lockQueue } from './worker-locks.ts';
 import { type Drained, keepRecord, type KeptRecord } from './worker-record.ts';
@@ -38,8 +35,6 @@ import { createWorkerView, type WorkerView } from './worker-view.ts';
 
 /** Lines kept for the next heartbeat; the server keeps a hundred. */
 const heartbeatLogLinesMax = 100;
-/** While clients are attached the owner of the local control plane looks this often whether they are done. */
-const attachedPollMs = 500;
 
 /** Returns the exit code. Throws a KubiyaError when the worker could not start. */
 export async function runWorkerProcess(config: Config, io: ProcessIo): Promise<number> {
@@ -153,7 +148,7 @@ async function live(life: Life, teardown: Teardown, workerTeardown: Teardown): P
   const record = keepRecord({ config, place, scope, http, queue: typedQueue }, teardown);
   keepSupervised(life, record, teardown);
   await link.tell({ type: 'started', pid: process.pid, instance_id: scope.instanceId, control: http.control });
-  const { client, local } = await connect(life, metrics, teardown);
+  const { client, local } = await connect({ config, scope, metrics }, teardown);
   const queue = await resolveQueue(
     client,
     { queue: typedQueue, environmentName: config.environmentName, mayCreate: config.profile.kind === 'local' },
@@ -264,58 +259,6 @@ function queueMissing(): KubiyaError {
   });
 }
 
-interface Connected {
-  readonly client: ControlPlaneClient;
-  /** Present when this process runs the local control plane. */
-  readonly local: LocalControlPlane | undefined;
-}
-
-async function connect({ config, scope }: Life, metrics: WorkerMetrics, teardown: Teardown): Promise<Connected> {
-  const { log } = scope;
-  log.info(config.profile.reason);
-  const fetchAsConfigured = createFetch(config.network);
-  const clientOf = (url: string, token: string | (() => string)) =>
-    createControlPlaneClient({
-      url,
-      token: typeof token === 'string' ? token : () => registered(token(), scope),
-      fetch: fetchAsConfigured,
-      log: log.child('controlplane'),
-      onTraffic: (bytes) => metrics.countControlPlane(bytes),
-    });
-  const found = await findConnection(config, fetchAsConfigured);
-  if (found !== undefined) {
-    if (typeof found.token === 'string') scope.redactor.register(found.token);
-    log.info('Using the control plane', { url: found.url, profile: found.kind });
-    return { client: clientOf(found.url, found.token), local: undefined };
-  }
-  const local = await startPersistentControlPlane(config, scope, teardown);
-  if (local !== undefined) {
-    log.info('Started the local control plane', { url: local.url, temporal: local.temporalAddress });
-    return { client: clientOf(local.url, local.token), local };
-  }
-  // Somebody took the lock between our look and our start: it will answer soon.
-  for (let waitedMs = 0; waitedMs < ownerStartMsMax; waitedMs += ownerPollMs) {
-    await systemClock.sleep(ownerPollMs);
-    const other = await findConnection(config, fetchAsConfigured);
-    if (other !== undefined) return { client: clientOf(other.url, other.token), local: undefined };
-  }
-  throw new KubiyaError('another process holds the local data directory but its server does not answer', {
-    kind: 'network',
-    code: 'local_server_silent',
-    hint: 'see `kubiya server status`; stop that process and start again',
-  });
-}
-
-/** A key that was rotated is as secret as the one before. */
-function registered(token: string, { redactor }: InstanceScope): string {
-  redactor.register(token);
-  return token;
-}
-
-/** A cold start of the dev server on a slow disk takes this long. */
-const ownerStartMsMax = 30_000;
-const ownerPollMs = 200;
-
 interface Serving {
   readonly config: Config;
   readonly scope: InstanceScope;
@@ -388,19 +331,4 @@ async function serve({ config, scope, running, local, stops, view, link, forced 
   });
   await orForced(draining, forced);
   return { ...end, ...(drained === undefined ? {} : { drained }) };
-}
-
-/** The owner of the local control plane stays until nobody else needs it. */
-async function whileAttached(local: LocalControlPlane, scope: InstanceScope, forced: AbortSignal): Promise<void> {
-  for (let hasSaid = false; !forced.aborted; hasSaid = true) {
-    const { liveWorkers, openStreams } = local.activity();
-    if (liveWorkers === 0 && openStreams === 0) return;
-    if (!hasSaid) {
-      scope.log.info('Others still use this local control plane, waiting for them; a third signal leaves at once', {
-        workers: liveWorkers,
-        streams: openStreams,
-      });
-    }
-    await systemClock.sleep(attachedPollMs);
-  }
 }
