@@ -77,65 +77,19 @@ export function createMetrics(build: Readonly<Record<'version' | 'runtime' | 'qu
 
 /** What is counted as it happens. */
 function createWorkMetrics(registry: Registry): (fact: WorkFact) => void {
-  const registers = [registry];
-  const counter = (name: string, help: string, ...labelNames: string[]) =>
-    new Counter({ name, help, labelNames, registers });
-  const histogram = (name: string, help: string, buckets: number[], ...labelNames: string[]) =>
-    new Histogram({ name, help, buckets, labelNames, registers });
-  const executions = counter('kubiya_executions_total', 'Executions that ended here', 'outcome');
+  const make = createMaker(registry);
+  const executions = make.counter('kubiya_executions_total', 'Executions that ended here', 'outcome');
   for (const outcome of ['completed', 'failed', 'cancelled']) executions.inc({ outcome }, 0);
-  const executionSeconds = histogram(
+  const executionSeconds = make.histogram(
     'kubiya_execution_duration_seconds',
     'From the start of an execution to its end, waiting included',
     executionSecondsBuckets,
     'outcome',
   );
-  const turns = counter('kubiya_turns_total', 'Model answers that began or ended a turn here');
-  const tools = counter('kubiya_tool_calls_total', 'Tool calls that ended here', 'tool', 'outcome');
-  const toolSeconds = histogram('kubiya_tool_call_duration_seconds', 'Tool calls', toolSecondsBuckets, 'tool');
-  const requests = counter('kubiya_model_requests_total', 'Attempts at a model', 'model', 'outcome');
-  const requestSeconds = histogram(
-    'kubiya_model_request_duration_seconds',
-    'From the request to the end of the answer',
-    modelSecondsBuckets,
-    'model',
-  );
-  const firstTokenSeconds = histogram(
-    'kubiya_model_first_token_seconds',
-    'From the request to the first words of the answer',
-    modelSecondsBuckets,
-    'model',
-  );
-  const tokens = counter(
-    'kubiya_model_tokens_total',
-    'Tokens as the provider counted them; cache_read and cache_write are part of input',
-    'model',
-    'type',
-  );
-  const cost = counter('kubiya_model_cost_usd_total', 'US dollars, where the provider states the cost', 'model');
-  const unpriced = counter('kubiya_model_requests_unpriced_total', 'Answers without a stated cost', 'model');
-  const bytes = counter('kubiya_model_bytes_total', 'Bodies exchanged with models', 'direction');
-  for (const direction of ['sent', 'received']) bytes.inc({ direction }, 0);
+  const tools = make.counter('kubiya_tool_calls_total', 'Tool calls that ended here', 'tool', 'outcome');
+  const toolSeconds = make.histogram('kubiya_tool_call_duration_seconds', 'Tool calls', toolSecondsBuckets, 'tool');
   const toolName = createLabelLimit();
-  const modelName = createLabelLimit();
-
-  const countModel = (fact: Extract<WorkFact, { type: 'model_called' }>): void => {
-    const model = modelName(fact.model);
-    requests.inc({ model, outcome: fact.outcome });
-    requestSeconds.observe({ model }, seconds(fact.durationMs));
-    bytes.inc({ direction: 'sent' }, fact.bytesSent ?? 0);
-    bytes.inc({ direction: 'received' }, fact.bytesReceived ?? 0);
-    if (fact.outcome !== 'success') return;
-    turns.inc();
-    if (fact.firstDeltaMs !== undefined) firstTokenSeconds.observe({ model }, seconds(fact.firstDeltaMs));
-    const { usage } = fact;
-    tokens.inc({ model, type: 'input' }, usage.inputTokens);
-    tokens.inc({ model, type: 'output' }, usage.outputTokens);
-    tokens.inc({ model, type: 'cache_read' }, usage.cacheReadTokens);
-    tokens.inc({ model, type: 'cache_write' }, usage.cacheWriteTokens);
-    if (fact.costUsd === undefined) unpriced.inc({ model });
-    else cost.inc({ model }, fact.costUsd);
-  };
+  const countModel = createModelMetrics(make);
   return (fact) => {
     switch (fact.type) {
       case 'execution_ended':
@@ -153,6 +107,62 @@ function createWorkMetrics(registry: Registry): (fact: WorkFact) => void {
         return;
       }
     }
+  };
+}
+
+function createMaker(registry: Registry) {
+  const registers = [registry];
+  return {
+    counter: (name: string, help: string, ...labelNames: string[]) =>
+      new Counter({ name, help, labelNames, registers }),
+    histogram: (name: string, help: string, buckets: number[], ...labelNames: string[]) =>
+      new Histogram({ name, help, buckets, labelNames, registers }),
+  };
+}
+
+function createModelMetrics(make: ReturnType<typeof createMaker>) {
+  const turns = make.counter('kubiya_turns_total', 'Answers of a model, each a turn of an agent');
+  const requests = make.counter('kubiya_model_requests_total', 'Attempts at a model', 'model', 'outcome');
+  const requestSeconds = make.histogram(
+    'kubiya_model_request_duration_seconds',
+    'From the request to the end of the answer',
+    modelSecondsBuckets,
+    'model',
+  );
+  const firstTokenSeconds = make.histogram(
+    'kubiya_model_first_token_seconds',
+    'From the request to the first words of the answer',
+    modelSecondsBuckets,
+    'model',
+  );
+  const tokens = make.counter(
+    'kubiya_model_tokens_total',
+    'Tokens as the provider counted them; cache_read and cache_write are part of input',
+    'model',
+    'type',
+  );
+  const cost = make.counter('kubiya_model_cost_usd_total', 'US dollars, where the provider states the cost', 'model');
+  const unpriced = make.counter('kubiya_model_requests_unpriced_total', 'Answers without a stated cost', 'model');
+  const bytes = make.counter('kubiya_model_bytes_total', 'Bodies exchanged with models', 'direction');
+  for (const direction of ['sent', 'received']) bytes.inc({ direction }, 0);
+  const modelName = createLabelLimit();
+
+  return (fact: Extract<WorkFact, { type: 'model_called' }>): void => {
+    const model = modelName(fact.model);
+    requests.inc({ model, outcome: fact.outcome });
+    requestSeconds.observe({ model }, seconds(fact.durationMs));
+    bytes.inc({ direction: 'sent' }, fact.bytesSent ?? 0);
+    bytes.inc({ direction: 'received' }, fact.bytesReceived ?? 0);
+    if (fact.outcome !== 'success') return;
+    turns.inc();
+    if (fact.firstDeltaMs !== undefined) firstTokenSeconds.observe({ model }, seconds(fact.firstDeltaMs));
+    const { usage } = fact;
+    tokens.inc({ model, type: 'input' }, usage.inputTokens);
+    tokens.inc({ model, type: 'output' }, usage.outputTokens);
+    tokens.inc({ model, type: 'cache_read' }, usage.cacheReadTokens);
+    tokens.inc({ model, type: 'cache_write' }, usage.cacheWriteTokens);
+    if (fact.costUsd === undefined) unpriced.inc({ model });
+    else cost.inc({ model }, fact.costUsd);
   };
 }
 

@@ -37,7 +37,7 @@ export function parseMetrics(text: string): ReadonlyMap<string, Family> {
       const sample = parseSample(line);
       const family = families.get(current);
       if (family === undefined || !belongs(sample.name, current, family.type)) refuse(line, 'outside its family');
-      const key = sample.name + JSON.stringify(Object.entries(sample.labels).toSorted());
+      const key = sample.name + seriesOf(sample.labels);
       if (seen.has(key)) refuse(line, 'the same sample twice');
       seen.add(key);
       if (family?.type === 'counter' && (sample.value < 0 || !sample.name.endsWith('_total')))
@@ -68,6 +68,10 @@ export function valueOf(
 const belongs = (name: string, family: string, type: string): boolean =>
   name === family || (type === 'histogram' && new RegExp(`^${family}_(bucket|sum|count)$`).test(name));
 
+/** The same for the same labels, in whatever order. */
+const seriesOf = (labels: Readonly<Record<string, string>>): string =>
+  JSON.stringify(Object.entries(labels).toSorted(([one], [other]) => (one < other ? -1 : 1)));
+
 function parseSample(line: string): Sample {
   const [, name = '', , inner = '', value = ''] =
     /^([a-zA-Z_:][\w:]*)(\{((?:[a-zA-Z_]\w*="(?:[^"\\]|\\["\\n])*",?)*)\})? (\S+)$/.exec(line) ?? [];
@@ -86,7 +90,7 @@ function checkBuckets(name: string, { samples }: Family): void {
   const series = new Map<string, { last: number; bound: number; count?: number }>();
   for (const sample of samples) {
     const { le, ...rest } = sample.labels;
-    const key = JSON.stringify(Object.entries(rest).toSorted());
+    const key = seriesOf(rest);
     const one = series.get(key) ?? { last: 0, bound: -Infinity };
     series.set(key, one);
     if (sample.name === `${name}_count`) one.count = sample.value;

@@ -1,8 +1,7 @@
 // Who may look at a worker's ports, and what a worker says of itself while it starts, works and drains.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { chmodSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
-import { connect } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { createHome, type Home, startBinary } from '../support/binary.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
