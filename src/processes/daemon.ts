@@ -14,7 +14,7 @@ import {
 } from '../protocol/instance.ts';
 import { askSupervisor } from '../supervisor/ask.ts';
 import { isAlive, removeInstance } from '../supervisor/instance.ts';
-import { listWorkerPlaces, namesOf, readPlace } from '../supervisor/select.ts';
+import { isPlaceAlive, listWorkerPlaces, namesOf, readPlace } from '../supervisor/select.ts';
 import { readSupervisor, removeSupervisor } from '../supervisor/supervisor-record.ts';
 import { type DetachedProcess, startDetached } from '../supervisor/worker-process.ts';
 import { ownExecutable } from './instance-scope.ts';
@@ -59,6 +59,7 @@ export async function startDaemon(config: Config, queue: string, options: Daemon
   const isNew = readPlace(place.directory) === undefined;
   prepareWorkerPlace(place);
   const charge = chargeFor(config, { queue, place, words: options.words });
+  if (options.io.isTty) options.io.writeLine(`Starting the worker of the queue ${queue} in the background`);
   const signals = installSignals();
   const given = new AbortController();
   signals.onSignal(() => given.abort());
@@ -75,7 +76,7 @@ export async function startDaemon(config: Config, queue: string, options: Daemon
     const outcome = await ready(supervisor, charge, given.signal);
     if (outcome.kind === 'ready') return startedOf(outcome.record, place);
     await giveUp(supervisor, charge);
-    if (isNew) removeTraces(place);
+    if (isNew) removeTraces(place, charge);
     throw startFailed(outcome, charge);
   } finally {
     signals.dispose();
@@ -122,7 +123,7 @@ function chargeFor(config: Config, { queue, place, words }: ChargeParts): Superv
 type Outcome =
   | { readonly kind: 'ready'; readonly record: SupervisorRecord }
   /** The supervisor has ended; its record says why, unless it never came so far. */
-  | { readonly kind: 'ended'; readonly code: number | null; readonly record: SupervisorRecord | null }
+  | { readonly kind: 'ended'; readonly code: number | null; readonly record: SupervisorRecord | undefined }
   | { readonly kind: 'late' }
   | { readonly kind: 'interrupted' };
 
@@ -135,13 +136,21 @@ async function ready(supervisor: DetachedProcess, charge: SupervisorCharge, sign
   };
   for (const startMs = performance.now(); performance.now() - startMs < readyMsMax;) {
     if (signal.aborted) return { kind: 'interrupted' };
-    if (end !== undefined) return { kind: 'ended', code: end.code, record: ownRecord() };
+    if (end !== undefined) {
+      const record = ownRecord() ?? undefined;
+      return isReady(record) ? { kind: 'ready', record } : { kind: 'ended', code: end.code, record };
+    }
     const control = ownRecord()?.control;
     const record = control === undefined ? undefined : await askSupervisor(control, answerMsMax);
-    if (record?.state === 'running') return { kind: 'ready', record };
+    if (isReady(record)) return { kind: 'ready', record };
     await systemClock.sleep(pollMs, signal).catch(() => undefined);
   }
   return { kind: 'late' };
+}
+
+/** Also when it has ended since: a worker that takes one execution may be done before we look. */
+function isReady(record: SupervisorRecord | undefined): record is SupervisorRecord {
+  return typeof record?.ready_at === 'string';
 }
 
 function startedOf(record: SupervisorRecord, place: WorkerPaths): StartedDaemon {
@@ -170,7 +179,11 @@ async function giveUp(supervisor: DetachedProcess, charge: SupervisorCharge): Pr
 }
 
 /** Of a worker that never was: its log stays, because it says why, and whatever the user has put there. */
-function removeTraces(place: WorkerPaths): void {
+function removeTraces(place: WorkerPaths, charge: SupervisorCharge): void {
+  const found = readPlace(place.directory);
+  const isOurs = found?.supervisor === null || found?.supervisor.instance_id === charge.instance_id;
+  // Another start, in the same moment, has the place.
+  if (found !== undefined && (!isOurs || isPlaceAlive(found))) return;
   removeInstance(place.directory);
   removeSupervisor(place.directory);
   for (const directory of [place.workspaceDirectory, place.journalDirectory]) {
@@ -197,7 +210,7 @@ function startFailed(outcome: Exclude<Outcome, { kind: 'ready' }>, charge: Super
         hint: seeLog,
       });
     case 'ended':
-      if (outcome.record === null && outcome.code === exitCodes.usage)
+      if (outcome.record === undefined && outcome.code === exitCodes.usage)
         return alreadyRuns('another start was faster, it has a worker', charge.queue);
       return new KubiyaError(
         outcome.record?.reason ?? `the supervisor ended with exit code ${outcome.code ?? 'unknown'}`,

@@ -30,15 +30,21 @@ const tellMsMax = 2_000;
 /** A link for a worker without a supervisor tells nobody. */
 export function createSupervisorLink(supervisedBy: SupervisedBy | undefined): SupervisorLink {
   let supervisor = supervisedBy;
+  let last: WorkerMessage | undefined;
   return {
     get supervisor() {
       return supervisor;
     },
     tell: async (message) => {
+      last = message;
       // It is frozen or gone when this fails: whoever looks after the supervisor notices that by other means.
       if (supervisor !== undefined) await tellOfWorker(supervisor.control, message, tellMsMax);
     },
-    follow: (next) => (supervisor = next),
+    follow: (next) => {
+      supervisor = next;
+      // What it was charged with may be older than what the one before was told.
+      if (last !== undefined) void tellOfWorker(next.control, last, tellMsMax);
+    },
   };
 }
 

@@ -246,11 +246,20 @@ function createLocks({ locks_directory: directory, ...charge }: SupervisorCharge
     if (result.kind === 'acquired') held.push(result.lock);
     return result;
   };
+  /** A full disk takes no lock: then the worker's own, which it has, keep others away, and a first start has none yet. */
+  const tryTake = (key: string): boolean => {
+    try {
+      return take(key).kind === 'acquired';
+    } catch (error) {
+      if (charge.occasion === 'start') throw error;
+      return true;
+    }
+  };
   return {
     takeName: async () => {
       const waitMsMax = charge.occasion === 'start' ? 0 : lockWaitMsMax;
       for (let waitedMs = 0; ; waitedMs += lockPollMs) {
-        if (take(`name-${basename(charge.directory)}`).kind === 'acquired') return true;
+        if (tryTake(`name-${basename(charge.directory)}`)) return true;
         if (waitedMs >= waitMsMax) return false;
         await systemClock.sleep(lockPollMs);
       }

@@ -93,6 +93,8 @@ export const supervisorRecordSchema = v.object({
   hint: v.optional(v.nullable(text)),
   /** Exit code of the worker's last end; null before the first, or when a signal ended it. */
   exit_code: v.nullable(v.number()),
+  /** When a worker of this supervisor was last ready; null before the first was. */
+  ready_at: v.optional(v.nullable(time)),
   /** Ends that were not asked for, since the supervisor started. */
   restarts: count,
   /** When `backing-off` or `crash-looping` ends. */

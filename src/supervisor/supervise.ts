@@ -23,6 +23,7 @@ export type SupervisionStatus = Pick<
   | 'reason'
   | 'hint'
   | 'exit_code'
+  | 'ready_at'
   | 'restarts'
   | 'next_start_at'
   | 'worker_pid'
@@ -119,6 +120,7 @@ export class Supervision {
       reason: null,
       hint: null,
       exit_code: null,
+      ready_at: adopted?.isReady === true ? new Date(deps.clock.now()).toISOString() : null,
       restarts: adopted?.restarts ?? 0,
       next_start_at: null,
       worker_pid: null,
@@ -165,10 +167,12 @@ export class Supervision {
       case 'ready': {
         const { queue_id, queue_name = this.#status.queue_name } = message;
         life.readyMs = this.#deps.clock.elapsed();
+        const isRunning = this.#stop === undefined;
         this.#change({
           queue_id,
           queue_name,
-          ...(this.#stop === undefined ? { state: 'running', reason: null, hint: null } : {}),
+          ready_at: new Date(this.#deps.clock.now()).toISOString(),
+          ...(isRunning ? { state: 'running', reason: null, hint: null } : {}),
         });
         break;
       }

@@ -35,6 +35,8 @@ export default defineCommand({
     if (queue === undefined)
       throw usage('no queue is given', 'queue_missing', 'name it with --queue-id, or set QUEUE_ID');
     const isDaemon = args.daemon || config.worker.mode === 'daemon';
+    if (args.json && !isDaemon)
+      throw usage('--json needs -d', 'flags_conflict', 'LOG_FORMAT=json is what a foreground worker has');
     // Our own supervisor starts the worker with the words that were typed.
     // The end of pid 1 is the end of its container: there the worker stays, and the container's own restart policy supervises it.
     const isPidOne = process.pid === 1;
