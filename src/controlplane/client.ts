@@ -219,8 +219,8 @@ function serverMethods({ get, transport }: Verbs) {
   return {
     getServerStatus: (call?: CallOptions) => get('/api/v1/server', api.serverStatusSchema, undefined, call),
     /** A consistent copy of the control plane's database, as bytes. */
-    openSnapshot: (signal?: AbortSignal) =>
-      transport.open('/api/v1/server/snapshot', { accept: 'application/octet-stream' }, signal),
+    openSnapshot: (call: CallOptions = {}) =>
+      transport.open('/api/v1/server/snapshot', { accept: 'application/octet-stream' }, call.signal),
   };
 }
 

@@ -227,7 +227,8 @@ function headerOf(name: string, bytes: number): Buffer {
   block.write(`${octal(bytes, 11)}\0`, 124);
   block.write(`${octal(0, 11)}\0`, 136);
   block.write('0', 156);
-  block.write('ustar\0' + '00', 257);
+  block.write('ustar', 257);
+  block.write('00', 263);
   block.write(`${octal(checksumOf(block), 6)}\0 `, 148);
   return block;
 }

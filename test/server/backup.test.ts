@@ -234,6 +234,7 @@ test('a server that was killed is backed up as it was, and status says what it h
   await next.process.end('SIGKILL');
   await other.waitUntilEmpty(10_000);
   const backup = await run(other, 'server', 'backup', 'after.tar', '--json');
+  expect({ code: backup.code, stderr: backup.stderr }).toEqual({ code: 0, stderr: '' });
   expect(JSON.parse(backup.stdout)).toMatchObject({ server: 'stopped' });
   const third = newHome();
   expect((await run(third, 'server', 'restore', join(other.directory, 'after.tar'))).code).toBe(0);

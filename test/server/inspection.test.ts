@@ -1,6 +1,7 @@
 // Executions that do not move, against the real Temporal: why, since when, stuck as a state, and the end by force.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { Connection } from '@temporalio/client';
+import { temporal } from '@temporalio/proto';
 import * as v from 'valibot';
 import { createPayloadSignatureCodec, type SignedPayload } from '../../src/lib/payload-signature.ts';
 import { inspectionSchema, type Inspection } from '../../src/protocol/control-plane.ts';
@@ -18,6 +19,7 @@ import {
   type Call,
 } from './support.ts';
 
+const enums = temporal.api.enums.v1;
 const clock = createTestClock();
 let devServer: DevServer;
 let raw: Connection;
@@ -63,9 +65,6 @@ async function takeTask(queueId: string): Promise<Uint8Array> {
 const complete = (taskToken: Uint8Array, commands: Record<string, unknown>[]) =>
   raw.workflowService.respondWorkflowTaskCompleted({ namespace: 'default', taskToken, commands, identity: 'the-test' });
 
-/** WORKFLOW_TASK_FAILED_CAUSE_… of Temporal. */
-const failureCauses = { unhandled: 10, nonDeterministic: 24 };
-
 async function payloadOf(value: unknown): Promise<SignedPayload> {
   const encoder = new TextEncoder();
   const plain = { metadata: { encoding: encoder.encode('json/plain') }, data: encoder.encode(JSON.stringify(value)) };
@@ -101,7 +100,7 @@ test('a call that failed is shown with its attempt, its failure, its turn and it
   const seconds = (count: number) => ({ seconds: count });
   await complete(await takeTask(queueId), [
     {
-      commandType: 1, // SCHEDULE_ACTIVITY_TASK
+      commandType: enums.CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK,
       scheduleActivityTaskCommandAttributes: {
         activityId: '7',
         activityType: { name: 'callTool' },
@@ -157,11 +156,11 @@ test('a call that failed is shown with its attempt, its failure, its turn and it
 test('a history that no worker can replay is a state with a reason and a notice, and over when one can', async () => {
   const { id, queueId } = await execute('versions');
   const failure = { message: '[TMPRL1100] Nondeterminism error: no such command\n  at somewhere' };
-  const fail = async (cause: number): Promise<void> => {
+  const fail = async (cause: temporal.api.enums.v1.WorkflowTaskFailedCause): Promise<void> => {
     const taskToken = await takeTask(queueId);
     await raw.workflowService.respondWorkflowTaskFailed({ namespace: 'default', taskToken, cause, failure });
   };
-  await fail(failureCauses.nonDeterministic);
+  await fail(enums.WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR);
   const stuck = await waitFor(
     () => get(id),
     (body) => body['is_stuck'] === true,
@@ -190,7 +189,7 @@ test('a task that fails once for another reason is no trouble', async () => {
   const { id, queueId } = await execute('once');
   const taskToken = await takeTask(queueId);
   const failure = { message: 'a bug that passes' };
-  const cause = failureCauses.unhandled;
+  const cause = enums.WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE;
   await raw.workflowService.respondWorkflowTaskFailed({ namespace: 'default', taskToken, cause, failure });
   await Bun.sleep(2_500);
   expect(await get(id)).toMatchObject({ is_stuck: false });
@@ -227,7 +226,7 @@ test('a workflow that the store has as ended, or does not know, is ended by the 
       namespace: 'default',
       execution: { workflowId: agentWorkflowId(id) },
     });
-    return info?.status === 1;
+    return info?.status === enums.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING;
   };
   expect(await isOpen()).toBe(true);
   // A server with another store: as after the restore of a backup that is older than this execution.

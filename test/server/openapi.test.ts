@@ -129,6 +129,10 @@ describe('openapi.json', () => {
     'POST /api/v1/executions/{id}/pause',
     'POST /api/v1/executions/{id}/resume',
     'POST /api/v1/executions/{id}/cancel',
+    'GET /api/v1/executions/{id}/inspect',
+    'POST /api/v1/executions/{id}/terminate',
+    'GET /api/v1/server',
+    'GET /api/v1/server/snapshot',
     'POST /api/v1/executions/{id}/events',
     'GET /api/v1/executions/{id}/events',
     'POST /api/v1/executions/{id}/events/batch',
@@ -169,6 +173,6 @@ describe('openapi.json', () => {
     const described = Object.entries(document.paths).flatMap(([path, operations]) =>
       Object.keys(operations).map((method) => `${method} ${path}`),
     );
-    expect(described).toHaveLength(61);
+    expect(described).toHaveLength(65);
   });
 });

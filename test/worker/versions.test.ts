@@ -1,6 +1,7 @@
 // A history that another version wrote: the worker says that it cannot replay it, the execution is stuck, and terminate ends it.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { Connection } from '@temporalio/client';
+import { temporal as proto } from '@temporalio/proto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Inspection } from '../../src/protocol/control-plane.ts';
@@ -35,7 +36,8 @@ async function foreignExecution(): Promise<{ id: string; queueId: string }> {
     identity: 'another-version',
     commands: [
       {
-        commandType: 1, // SCHEDULE_ACTIVITY_TASK: this version begins with a local activity
+        // This version begins with a local activity.
+        commandType: proto.api.enums.v1.CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK,
         scheduleActivityTaskCommandAttributes: {
           activityId: '1',
           activityType: { name: 'callAnother' },
