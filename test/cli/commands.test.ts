@@ -58,22 +58,35 @@ describe('help', () => {
     expect(result.code).toBe(0);
     expect(result.stderr).toBe('');
     expect(result.stdout).toMatchInlineSnapshot(`
-      "Start a worker in the foreground
+      "Start a worker, in the foreground or supervised in the background
 
       Without KUBIYA_API_KEY it uses the running local server, or starts one of its own that ends with it.
       The first signal drains, the second cancels running work, the third leaves at once.
+      With -d it returns when the worker is ready; a supervisor then starts it again whenever it crashes or hangs.
 
       Usage: kubiya worker start [flags]
 
       Flags:
+        -d, --daemon                   the same as --mode daemon
+        --json                         with -d: print what was started as JSON
         --control-plane-url <url>      base URL of the control plane (default: https://control-plane.kubiya.ai; env: CONTROL_PLANE_GATEWAY_URL > CONTROL_PLANE_URL > KUBIYA_CONTROL_PLANE_BASE_URL)
         --local-server                 use the local profile even when a key is set (env: KUBIYA_LOCAL_SERVER)
         --model <id>                   model that overrides the configuration of agents (env: KUBIYA_MODEL)
         --queue-id, --queue <id|name>  queue of the worker; at its start an unknown name is created in the local profile (env: QUEUE_ID)
         --type <local>                 where the worker runs (default: local)
+        --mode <foreground|daemon>     in this terminal, or supervised in the background (-d, --daemon) (default: foreground)
+        --no-webui                     serve nothing on the web port
+        --webui-port <port>            web port of the worker; the default moves to the next free one, 0 takes any (default: 8088; env: KUBIYA_WEBUI_PORT)
+        --webui-host <address>         address of the web port; one that is not loopback needs KUBIYA_WEBUI_TOKEN_FILE (default: 127.0.0.1; env: KUBIYA_WEBUI_HOST)
+        --once                         take one execution, finish it, and exit with its result (env: SINGLE_EXECUTION)
+        --idle-timeout <duration>      drain and exit after so long without work (default: off)
+        --max-uptime <duration>        drain and exit so long after the start (default: off)
+        --max-memory <size>            drain above it, then restart (daemon) or exit with 7; for example 2Gi (default: off; env: MEMORY_LIMIT)
+        --runtime <auto|bun|node>      what hosts the native part of Temporal: this binary, or Node 20 or later on the PATH (default: auto; env: KUBIYA_RUNTIME)
         --drain-timeout <duration>     what running work gets after the first stop signal (default: 30s; 25s under Kubernetes, 8s as pid 1 in a container; env: KUBIYA_DRAIN_TIMEOUT)
-        --max-log-size <bytes>         bytes of a log file before it is rotated (default: 104857600; env: KUBIYA_MAX_LOG_SIZE)
+        --max-log-size <size>          size of a log file at which it is rotated (default: 100Mi; env: KUBIYA_MAX_LOG_SIZE)
         --max-log-backups <count>      rotated log files that are kept; 0 keeps none (default: 5; env: KUBIYA_MAX_LOG_BACKUPS)
+        --context <name>               context of the context file to use (default: current-context of the context file; env: KUBIYA_CONTEXT)
         -h, --help                     show this text
 
       Examples:
@@ -81,6 +94,8 @@ describe('help', () => {
         kubiya worker start --queue-id my-queue --type local
         # on a queue of the Kubiya control plane
         KUBIYA_API_KEY=… kubiya worker start --queue-id 4f0c6f5e-5b0e-4a0e-9d1c-0d6f1c2b3a49
+        # in the background, for months
+        kubiya worker start --queue-id prod-queue -d
         # without a language model, draining for two minutes
         kubiya worker start --queue-id ci --model kubiya/offline --drain-timeout 2m
       "
@@ -190,10 +205,10 @@ describe('configuration', () => {
   test.each([[['agent', 'list']], [['worker', 'start', '--queue', 'q']], [['exec', '--local', 'x']]])(
     'the certificate file is used by %j',
     async (words) => {
-      const environment = { KUBIYA_API_KEY: 'k', CONTROL_PLANE_URL: 'https://127.0.0.1:1', KUBIYA_CA_FILE: '/nowhere' };
+      const environment = { KUBIYA_API_KEY: 'k', CONTROL_PLANE_URL: 'https://127.0.0.1:1', SSL_CERT_FILE: '/nowhere' };
       const result = await runCli(words, { environment });
       expect(result.code).toBe(6);
-      expect(result.stderr).toContain('error: the certificate file /nowhere cannot be read');
+      expect(result.stderr).toContain('error: the file of certificate authorities /nowhere cannot be used');
     },
   );
 
@@ -233,7 +248,7 @@ describe('configuration', () => {
     const plane = await start();
     const home = temporaryDirectory();
     mkdirSync(join(home, '.kubiya'));
-    const write = (text: string): void => writeFileSync(join(home, '.kubiya', 'config'), text);
+    const write = (text: string): void => writeFileSync(join(home, '.kubiya', 'config'), text, { mode: 0o600 });
     write(
       `current-context: test\ncontexts: [{name: test, context: {api-url: "${plane.url}/", user: me}}]\nusers: [{name: me, user: {token: ${plane.token}}}]\n`,
     );
@@ -244,7 +259,7 @@ describe('configuration', () => {
     write('contexts: [');
     const broken = await runCli(['agent', 'list'], { environment: { HOME: home } });
     expect(broken.code).toBe(6);
-    expect(broken.stderr).toContain(`the context file ${join(home, '.kubiya', 'config')} cannot be used`);
+    expect(broken.stderr).toContain(`error: ${join(home, '.kubiya', 'config')}:1:12: `);
   });
 
   test('a rotated key file is read again after a 401', async () => {

@@ -1,4 +1,4 @@
-// `kubiya login`.
+// `kubiya login`: a browser signs in, a context gets the token.
 import { createInterface } from 'node:readline';
 import { defineCommand } from '../command.ts';
 import { jsonFlag } from '../flags.ts';

@@ -1,4 +1,4 @@
-// `kubiya logout`.
+// `kubiya logout`: a context loses its token.
 import { defineCommand } from '../command.ts';
 import { jsonFlag } from '../flags.ts';
 
