@@ -157,17 +157,18 @@ function createModelMetrics(make: ReturnType<typeof createMaker>) {
     turns.inc();
     if (fact.firstDeltaMs !== undefined) firstTokenSeconds.observe({ model }, seconds(fact.firstDeltaMs));
     const { usage } = fact;
-    tokens.inc({ model, type: 'input' }, usage.inputTokens);
-    tokens.inc({ model, type: 'output' }, usage.outputTokens);
-    tokens.inc({ model, type: 'cache_read' }, usage.cacheReadTokens);
-    tokens.inc({ model, type: 'cache_write' }, usage.cacheWriteTokens);
+    tokens.inc({ model, type: 'input' }, amount(usage.inputTokens));
+    tokens.inc({ model, type: 'output' }, amount(usage.outputTokens));
+    tokens.inc({ model, type: 'cache_read' }, amount(usage.cacheReadTokens));
+    tokens.inc({ model, type: 'cache_write' }, amount(usage.cacheWriteTokens));
     if (fact.costUsd === undefined) unpriced.inc({ model });
-    else cost.inc({ model }, fact.costUsd);
+    else cost.inc({ model }, amount(fact.costUsd));
   };
 }
 
-/** Clocks may be set back. */
-const seconds = (ms: number): number => Math.max(0, ms) / 1000;
+/** What others say need not be a number that a counter takes, and clocks may be set back. */
+const amount = (value: number): number => (Number.isFinite(value) && value > 0 ? value : 0);
+const seconds = (ms: number): number => amount(ms) / 1000;
 
 function createLabelLimit(): (value: string) => string {
   const known = new Set<string>();
