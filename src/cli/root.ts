@@ -24,6 +24,7 @@ export const root: Command = {
         restart: lazy(() => import('./commands/worker/restart.ts')),
         status: lazy(() => import('./commands/worker/status.ts')),
         list: lazy(() => import('./commands/worker/list.ts')),
+        logs: lazy(() => import('./commands/worker/logs.ts')),
         clean: lazy(() => import('./commands/worker/clean.ts')),
       },
     },

@@ -89,6 +89,25 @@ function escaped(character: string): string {
   return String.raw`\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`;
 }
 
+const levelsByWord: Readonly<Record<string, LogLevel>> = { DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' };
+const levelsByNumber: Readonly<Record<string, LogLevel>> = { 20: 'debug', 30: 'info', 40: 'warn', 50: 'error' };
+const textStart = /^(\S{24}) \[(DEBUG|INFO|WARN|ERROR)\] /;
+const recordStart = /^\{"level":(20|30|40|50),"time":(\d+)/;
+
+/** Of a line in either format, without reading the rest of it; undefined when it is no entry. */
+export function lineLevel(line: string): LogLevel | undefined {
+  const word = textStart.exec(line)?.[2];
+  if (word !== undefined) return levelsByWord[word];
+  return levelsByNumber[recordStart.exec(line)?.[1] ?? ''];
+}
+
+/** The same for its time, in milliseconds since 1970. */
+export function lineTime(line: string): number | undefined {
+  const text = textStart.exec(line)?.[1];
+  const time = text === undefined ? Number(recordStart.exec(line)?.[2]) : Date.parse(text);
+  return Number.isNaN(time) ? undefined : time;
+}
+
 /** An entry as it is read from a line of either format. */
 export interface ParsedEntry {
   /** ISO 8601. */
@@ -111,14 +130,15 @@ const fieldPattern = / ([\w.$-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s"=\\]+))/g;
 
 function parseText(line: string): ParsedEntry | undefined {
   const [, time, level, component, text] = textPattern.exec(line) ?? [];
-  if (time === undefined || level === undefined || component === undefined || text === undefined) return undefined;
+  const name = levelsByWord[level ?? ''];
+  if (time === undefined || name === undefined || component === undefined || text === undefined) return undefined;
   const [all = ''] = fieldsPattern.exec(text) ?? [];
   const fields: Record<string, unknown> = {};
   for (const [, key = '', quotedText, bare = ''] of all.matchAll(fieldPattern)) {
     fields[key] = quotedText === undefined ? bareValue(bare) : unescaped(quotedText);
   }
   const message = unescaped(text.slice(0, text.length - all.length));
-  return { time, level: level.toLowerCase() as LogLevel, component, message, fields };
+  return { time, level: name, component, message, fields };
 }
 
 /** Numbers and the like come back as what they were. */
@@ -135,8 +155,6 @@ function unescaped(text: string): string {
   });
 }
 
-const levelsByNumber: Readonly<Record<number, LogLevel>> = { 20: 'debug', 30: 'info', 40: 'warn', 50: 'error' };
-
 function parseRecord(line: string): ParsedEntry | undefined {
   let record: unknown;
   try {
@@ -146,7 +164,7 @@ function parseRecord(line: string): ParsedEntry | undefined {
   }
   if (typeof record !== 'object' || record === null) return undefined;
   const { time, level, component, msg, pid: _pid, ...fields } = record as Record<string, unknown>;
-  const name = levelsByNumber[Number(level)];
+  const name = levelsByNumber[String(level)];
   const isTime = typeof time === 'number' && Math.abs(time) <= dateMax;
   if (name === undefined || !isTime) return undefined;
   const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');

@@ -176,8 +176,10 @@ class OwnFile implements RotatingFile {
     let written = 0;
     try {
       written = writeSync(file, text);
-      const rest = written < length ? Buffer.from(text) : undefined;
-      while (rest !== undefined && written < length) written += writeSync(file, rest, written);
+      if (written < length) {
+        const bytes = Buffer.from(text);
+        while (written < length) written += writeSync(file, bytes, written);
+      }
     } catch (error) {
       // A full disk takes the first half of a line; the second half must not end up behind another line.
       if (written > 0) ftruncateSync(file, fstatSync(file).size - written);
