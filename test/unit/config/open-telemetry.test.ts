@@ -3,13 +3,7 @@ import { expect, test } from 'bun:test';
 import { loadConfig } from '../../../src/config/load.ts';
 
 const load = async (environment: Record<string, string>) => {
-  const facts = {
-    environment,
-    userHome: '/nowhere',
-    cwd: '/nowhere',
-    isFirstProcess: false,
-    platform: 'linux' as const,
-  };
+  const facts = { environment, userHome: '/nowhere', cwd: '/nowhere', hostname: 'h', pid: 2 };
   return (await loadConfig({ scope: 'worker', flags: {}, facts })).openTelemetry;
 };
 const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318/' };
