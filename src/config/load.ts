@@ -1,10 +1,9 @@
 // Merges the sources into one frozen Config, or fails with every problem at once.
 import { KubiyaError, messageOf } from '../errors.ts';
 import { expiryMsOf } from '../lib/json-web-token.ts';
-import { isLoopback } from '../lib/loopback.ts';
 import { readAuthorities } from '../lib/network.ts';
 import type { Config, EffectiveSetting, ExternalTemporal, LogLevel, Origin, Profile } from './config.ts';
-import { findContext, type FoundContext } from './find-context.ts';
+import { findContext } from './find-context.ts';
 import { openTelemetryOf } from './open-telemetry.ts';
 import {
   optionEntries,
@@ -30,6 +29,7 @@ import {
   type ProcessFacts,
 } from './sources.ts';
 import { parseValue } from './values.ts';
+import { warningsOf } from './warnings.ts';
 
 export interface LoadOptions {
   readonly scope: CommandScope;
@@ -96,7 +96,8 @@ export async function loadConfig({ scope, flags = {}, facts = processFacts() }: 
   };
   refuseProblems(merged.problems);
   if (scope !== 'show') refuseExpired(merged, config);
-  return deepFreeze({ ...config, settings, warnings: warningsOf(merged, config, found) });
+  const warnings = warningsOf({ scope, keyOrigin: merged.origin('apiKey'), config, found });
+  return deepFreeze({ ...config, settings, warnings });
 }
 
 /** A file that was named for us must be right; SSL_CERT_FILE is often a left-over, and fails only where it is needed. */
@@ -120,19 +121,6 @@ function refuseExpired(merged: Merged, { controlPlane, context }: Pick<Config, '
     code: 'token_expired',
     hint: 'get a new one with `kubiya login`',
   });
-}
-
-function warningsOf(
-  merged: Merged,
-  { profile, controlPlane: { url, token } }: Pick<Config, 'profile' | 'controlPlane'>,
-  { path, isReadableByOthers }: FoundContext,
-): readonly string[] {
-  const warnings: string[] = [];
-  if (merged.origin('apiKey').kind === 'context' && isReadableByOthers)
-    warnings.push(`other users of this machine can read the token in ${path}: end that with chmod 600`);
-  if (profile.kind === 'cloud' && token !== undefined && url.startsWith('http:') && !isLoopback(url))
-    warnings.push(`the key is sent to ${url} without encryption, because that URL is not https`);
-  return warnings;
 }
 
 function merge(raw: RawConfig, scope: CommandScope, cwd: string): Merged {

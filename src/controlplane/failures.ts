@@ -107,7 +107,7 @@ function codeOf(status: number): string {
 function hintOf(status: number): string | undefined {
   switch (status) {
     case 401:
-      return 'check KUBIYA_API_KEY; `kubiya config show` says where the key comes from';
+      return 'check KUBIYA_API_KEY or run `kubiya login`; `kubiya config show` says where the key comes from';
     case 403:
       return 'this key is valid but may not do that';
     case 407:

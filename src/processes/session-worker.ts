@@ -1,6 +1,7 @@
 // One registered worker from registration to disconnect: the part that `worker start` and `exec --local` have in common.
 import { hostname as systemHostname } from 'node:os';
 import type { Config } from '../config/config.ts';
+import { describeOrigin } from '../config/problems.ts';
 import type { ControlPlaneClient } from '../controlplane/client.ts';
 import { startHeartbeat, type HeartbeatLoop } from '../controlplane/heartbeat.ts';
 import type { EventSink } from '../controlplane/publisher.ts';
@@ -89,6 +90,7 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   const registration = await register(registering, scope.log, options.signal);
   const session = sessionOf(options, registration);
   if (session.temporal.apiKey !== undefined) scope.redactor.register(session.temporal.apiKey);
+  if (registration.litellm_api_key) scope.redactor.register(registration.litellm_api_key);
   if (registration.workflow_signing_key) scope.redactor.register(registration.workflow_signing_key);
   let end: { reason: 'shutdown' | 'error'; message?: string } = { reason: 'shutdown' };
   let workerId = (): string => session.workerId;
@@ -152,11 +154,18 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
 
 /** What this process does for the Temporal side, wherever that runs. */
 function hostOf(
-  { config, scope, client, place }: SessionWorkerOptions,
+  { config, scope, client, place, queue }: SessionWorkerOptions,
   registration: WorkerStartResponse,
   meter: Meter,
 ): WorkerHost {
   const credentials = credentialsOf(config, registration);
+  if (credentials !== config.providers.reveal()) {
+    const origin = describeOrigin({ kind: 'queue', name: queue.name });
+    scope.log.info('Models are reached through the gateway that the control plane names', {
+      address: credentials.LITELLM_API_BASE,
+      origin,
+    });
+  }
   const fetchAsConfigured = createFetch(config.network);
   return {
     controlPlane: client,

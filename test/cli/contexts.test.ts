@@ -362,5 +362,9 @@ describe('a file that is wrong', () => {
       environment: { ...environment, CONTROL_PLANE_URL: 'http://127.0.0.1:1' },
     });
     expect(near.stderr).not.toContain('warning');
+    const OPENAI_BASE_URL = 'http://models.example/v1';
+    const models = await kubiya('config show', { environment: { OPENAI_BASE_URL, OPENAI_API_KEY: 'sk-1' } });
+    expect(models.stderr).toContain('warning: OPENAI_API_KEY is sent without encryption');
+    expect((await kubiya('config show', { environment: { OPENAI_BASE_URL } })).stderr).not.toContain('warning');
   });
 });

@@ -209,7 +209,7 @@ describe('json', () => {
     expect(JSON.parse(result.stderr)).toEqual({
       code: 'unauthorized',
       message: 'the API key is not valid',
-      hint: 'check KUBIYA_API_KEY; `kubiya config show` says where the key comes from',
+      hint: 'check KUBIYA_API_KEY or run `kubiya login`; `kubiya config show` says where the key comes from',
       retryable: false,
     });
     expect(result.stdout).toBe('');
