@@ -15,6 +15,7 @@ import type { CallContext } from '../calls.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
 import { localHeartbeatEveryMs, remoteHeartbeatEveryMs } from '../timing.ts';
 import { passing, runAttempt, type Attempt } from './attempt.ts';
+import { logCall } from './call-log.ts';
 import type { ExecutionContexts } from './execution-context.ts';
 import { createMessageStream, type MessageStream } from './message-stream.ts';
 import type { AgentActivities, CallModelInput } from './types.ts';
@@ -77,7 +78,15 @@ async function ask(
     (delta) => stream.push(delta),
     call.signal,
   );
-  deps.meter.record(modelFact(input, attempt, outcome, { startedAtMs, durationMs: deps.clock.now() - startedAtMs }));
+  const durationMs = deps.clock.now() - startedAtMs;
+  deps.meter.record(modelFact(input, attempt, outcome, { startedAtMs, durationMs }));
+  logCall(deps, {
+    execution: input.executionId,
+    turn: input.turn,
+    called: { model: prepared.model, attempt: attempt.number },
+    durationMs,
+    reason: outcome.ok ? undefined : outcome.failure.message,
+  });
   if (outcome.ok) {
     stream.complete(outcome.result.message.content);
     return answerOf(outcome.result, toolset, deps.redactor.redact(outcome.result.message.content));

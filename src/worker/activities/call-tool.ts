@@ -6,6 +6,7 @@ import type { CallContext } from '../calls.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
 import { localHeartbeatEveryMs, remoteHeartbeatEveryMs } from '../timing.ts';
 import { passing, runAttempt } from './attempt.ts';
+import { logCall } from './call-log.ts';
 import type { ExecutionContexts } from './execution-context.ts';
 import type { AgentActivities, CallToolInput, ToolFact } from './types.ts';
 
@@ -24,6 +25,11 @@ export function createCallTool(
   const heartbeatEveryMs = session.isLocal ? localHeartbeatEveryMs : remoteHeartbeatEveryMs;
   return async (input) => {
     const { call, executionId } = input;
+    const interrupted = (outputSeen: string): ToolResult => {
+      const result = interruptedResult(outputSeen);
+      log(input, result, deps);
+      return result;
+    };
     const result = await runAttempt({ executionId, callId: call.callId, heartbeatEveryMs }, deps, (attempt) =>
       deps.calls.run<ToolResult>(
         {
@@ -38,7 +44,7 @@ export function createCallTool(
           // A control plane that is away must not make a call that never ran look interrupted.
           prepare: async () => void (await contexts.of(input.executionId, input.prepared)),
           start: (context) => runTool(input, context, session, deps, contexts),
-          interrupted: interruptedResult,
+          interrupted,
           revive: (recorded) => {
             const parsed = v.safeParse(toolResultSchema, recorded);
             return parsed.success ? parsed.output : undefined;
@@ -90,12 +96,8 @@ async function runTool(
   return redacted(result, deps);
 }
 
-function record(
-  { executionId, prepared, call }: CallToolInput,
-  result: ToolResult,
-  isKnown: boolean,
-  deps: WorkerDeps,
-) {
+function record(input: CallToolInput, result: ToolResult, isKnown: boolean, deps: WorkerDeps): void {
+  const { executionId, prepared, call } = input;
   deps.meter.record({
     type: 'tool_called',
     executionId,
@@ -107,6 +109,18 @@ function record(
     tool: call.name,
     isKnown,
     outcome: result.status,
+  });
+  log(input, result, deps);
+}
+
+function log({ executionId, turn, call }: CallToolInput, result: ToolResult, deps: WorkerDeps): void {
+  const reason = result.status === 'success' ? undefined : (result.error ?? result.status);
+  logCall(deps, {
+    execution: executionId,
+    turn,
+    called: { tool: call.name },
+    durationMs: result.durationMs,
+    reason,
   });
 }
 
