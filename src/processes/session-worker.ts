@@ -89,9 +89,8 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   const registering: RegistrationOptions = { ...options, journalDirectory: place.journalDirectory, systemInfo };
   const registration = await register(registering, scope.log, options.signal);
   const session = sessionOf(options, registration);
-  if (session.temporal.apiKey !== undefined) scope.redactor.register(session.temporal.apiKey);
-  if (registration.litellm_api_key) scope.redactor.register(registration.litellm_api_key);
-  if (registration.workflow_signing_key) scope.redactor.register(registration.workflow_signing_key);
+  const secrets = [session.temporal.apiKey, registration.litellm_api_key, registration.workflow_signing_key];
+  for (const secret of secrets) if (secret) scope.redactor.register(secret);
   let end: { reason: 'shutdown' | 'error'; message?: string } = { reason: 'shutdown' };
   let workerId = (): string => session.workerId;
   teardown.add('disconnect', 6_000, () =>
