@@ -19,7 +19,7 @@ export function requireToken(token: string): MiddlewareHandler {
   };
 }
 
-/** `Bearer x`, `UserKey x`, the mis-spelt `Baerer x` of old clients, or the bare token (protocol.md §0.1). */
+/** `Bearer x`, `UserKey x`, the mis-spelt `Baerer x` of old clients, or the bare token. */
 function tokenOf(header: string | undefined): string {
   return (header ?? '').trim().replace(/^(bearer|baerer|userkey)\s+/i, '');
 }

@@ -12,7 +12,7 @@ export interface DevServerOptions {
   /** Preferred port; a taken one is replaced by a free one unless `isPortExplicit`. 0 takes any. */
   readonly port: number;
   readonly isPortExplicit?: boolean | undefined;
-  /** Address to bind; default 127.0.0.1. There is no authentication: see `--host` in features §1. */
+  /** Address to bind; default 127.0.0.1. There is no authentication: whoever reaches it may do everything. */
   readonly host?: string | undefined;
   /** Absent: everything is in memory and lost at the end. */
   readonly databaseFile?: string | undefined;
@@ -38,12 +38,12 @@ export interface DevServer {
 
 /** Someone else can take a port between our look and the server's bind; three in a row means something else is wrong. */
 const portAttemptsMax = 3;
-/** Cold and on a loaded machine it took 2 s (temporal.md §1.2); a first start from a slow disk reads 156 MB. */
+/** Cold and on a loaded machine it took 2 s; a first start from a slow disk reads 156 MB. */
 const readyTimeoutMs = 30_000;
-/** temporal.md §1.2: probe with TCP, because a gRPC dial before the port is open backs off for a second. */
+/** Probed with TCP, because a gRPC dial before the port is open backs off for a second. */
 const tcpProbeIntervalMs = 5;
 const namespaceProbeIntervalMs = 20;
-/** SIGTERM took 1.1–3.3 s (temporal.md §1.2). */
+/** SIGTERM took 1.1–3.3 s. */
 const stopGraceMs = 8_000;
 const stderrBytesMax = 8 * 1024;
 /** Executions wait meanwhile, so it is tried about once a second. */
@@ -51,7 +51,7 @@ const restartBackoff = { firstMs: 200, mostMs: 2_000 };
 /** A port or a disk that somebody needed for a moment is free again by then; after that only a person helps. */
 const restartLimitMs = 60_000;
 
-/** The default values brake every hop to 50 ms and every continue-as-new to 1 s (temporal.md §1.4). */
+/** The default values brake every hop to 50 ms and every continue-as-new to 1 s. */
 const dynamicConfiguration: readonly string[] = [
   'history.transferProcessorMaxPollRPS=2000',
   'history.timerProcessorMaxPollRPS=2000',

@@ -22,7 +22,7 @@ export interface EventLog {
   close(): void;
 }
 
-/** Each commit is one fsync: 100 events share it, and none waits longer than this (libraries.md §6: 50,000 events/s). */
+/** Each commit is one fsync: 100 events share it, and none waits longer than this (50,000 events a second). */
 const groupEventsMax = 100;
 const groupDelayMsMax = 5;
 

@@ -13,7 +13,7 @@ import type { QueueRecord } from './store/queues.ts';
 import type { Body, Resource } from './store/resources.ts';
 import { TemporalError } from './temporal.ts';
 
-/** Temporal refuses payloads over 2 MB (temporal.md §2.5); the first workflow task carries this and little else. */
+/** Temporal refuses payloads over 2 MB; the first workflow task carries this and little else. */
 const workflowInputBytesMax = 1_000_000;
 
 export interface ExecuteOptions {

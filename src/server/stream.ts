@@ -8,7 +8,7 @@ export type StreamDeps = Pick<ServerDeps, 'store' | 'events' | 'clock' | 'stoppi
 
 /** Rows read at once: a client that is slow holds one such page (at most 2 MB) in our memory, and nothing else. */
 const pageEventsMax = 100;
-/** Proxies cut silent connections after 30–60 s (protocol.md §1.5 has this number). */
+/** Proxies cut silent connections after 30–60 s; the cloud's server says something as often. */
 export const keepAliveIntervalMs = 15_000;
 
 const headers = {
@@ -121,7 +121,7 @@ function frameId(executionId: string, row: EventRow): string {
   return `${executionId}_${row.sequence}_${row.storedAtMicros}`;
 }
 
-/** These are flat, everything else is `{event_type, data, timestamp}` (protocol.md §1.5). */
+/** These are flat, everything else is `{event_type, data, timestamp}`. */
 const flatTypes: ReadonlySet<string> = new Set(['message', 'status', 'done']);
 
 function frame(executionId: string, row: EventRow): string {

@@ -102,11 +102,11 @@ export interface Temporal {
 
 /** A Temporal that answers slowly is waited for: 200 starts at once took 2 s on two busy cores. */
 const callTimeoutMs = 10_000;
-/** One that does not answer is tried again this long: a restart of the dev server takes 0.2–0.4 s (temporal.md §1.2). */
+/** One that does not answer is tried again this long: a restart of the dev server takes 0.2–0.4 s. */
 const retryWindowMs = 4_000;
 /** Between two attempts of one call; a refused connection is known at once. */
 const retryIntervalMs = 200;
-/** A worker killed while it holds a workflow task costs this; the default of 10 s does too (temporal.md §2.5). */
+/** A worker killed while it holds a workflow task costs this; the default of 10 s does too. */
 const localWorkflowTaskTimeout = '3s';
 /** grpc-js would back off up to 2 minutes, and a server that is back must be noticed within a second. */
 const reconnectBackoffMsMax = 1_000;
@@ -227,7 +227,7 @@ function connectionOptions(target: TemporalTarget): ConnectionOptions {
       ...proxyArguments(target),
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': reconnectBackoffMsMax,
-      // A channel of its own: grpc-js shares the backoff of a failed address between connections (temporal.md §1.2).
+      // A channel of its own: grpc-js shares the backoff of a failed address between connections.
       'grpc.use_local_subchannel_pool': 1,
     },
   };

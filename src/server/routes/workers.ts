@@ -23,7 +23,7 @@ import { takeOver } from '../takeover.ts';
 const tag = 'workers';
 /** A worker is alive until it has missed two heartbeats and half of the third. */
 const liveIntervals = 2.5;
-/** Log lines kept of a worker (protocol.md §1.2 W1). */
+/** Log lines kept of a worker, as many as the cloud keeps. */
 const logLinesMax = 100;
 
 export function workerRoutes(deps: ServerDeps): Hono {
