@@ -1,4 +1,4 @@
-// The control plane's HTTP API as schemas: what its clients send and what it answers (protocol.md §1), ours and Kubiya's cloud.
+// The control plane's HTTP API as schemas: what its clients send and what it answers, ours and Kubiya's cloud.
 // One file because it is the whole API, read and searched as one page, and has no logic.
 import * as v from 'valibot';
 import { agentEventSchema } from './events.ts';
@@ -9,7 +9,7 @@ import { executionStatuses } from './workflow.ts';
 // sends: `nullish` marks it. No transforms: every schema here converts to JSON Schema for OpenAPI. "Ours" marks what the
 // cloud does not know and ignores.
 
-/** Largest prompt or message: far below Temporal's 2 MB a payload, and a conversation has a 400 kB budget (design.md §4). */
+/** Largest prompt or message: far below Temporal's 2 MB a payload, and a conversation has a 400 kB budget. */
 export const promptCharactersMax = 200_000;
 /** Largest event batch in one request: five group commits of the server; more would only make the request slow to retry. */
 export const eventBatchCountMax = 500;
@@ -227,7 +227,7 @@ export type QueueExecution = v.InferOutput<typeof queueExecutionSchema>;
 
 // --- workers
 
-/** What a worker says about its machine (protocol.md §1.1); every field may be absent, unknown ones are kept. */
+/** What a worker says about its machine; every field may be absent, unknown ones are kept. */
 export const systemInfoSchema = v.looseObject({
   hostname: optionalText,
   platform: optionalText,
@@ -295,7 +295,7 @@ export const workerStartResponseSchema = v.object({
   control_plane_sdk_version: optionalText,
   /** Ours: base64 key of the payload signature (lib/payload-signature.ts). */
   workflow_signing_key: optionalText,
-  /** Ours: Temporal is a dev server on this machine, so local timings apply (design.md §10). */
+  /** Ours: Temporal is a dev server on this machine, so local timings apply. */
   is_local: optionalFlag,
   /** Ours: Temporal wants TLS although there is no API key. */
   temporal_tls: optionalFlag,
@@ -392,7 +392,7 @@ export const createTeamSchema = v.object({
   name: name(1, 255),
   description: optionalText,
   runtime: optionalText,
-  /** `member_ids`, `instructions` and the rest of protocol.md §1.6. */
+  /** `member_ids`, `instructions` and what else the cloud keeps of a team. */
   configuration: v.nullish(v.looseObject({ member_ids: v.nullish(strings) })),
   skill_ids: v.nullish(strings),
   execution_environment: v.nullish(executionEnvironmentSchema),
@@ -740,7 +740,7 @@ export type StoredEvent = v.InferOutput<typeof storedEventSchema>;
 
 // --- the stream (SSE), frame id `{execution_id}_{sequence}_{unix micros}`
 
-/** `data` of worker events is nested; `message`, `status`, `done` and the marks below are flat (protocol.md §1.5). */
+/** `data` of worker events is nested; `message`, `status`, `done` and the marks below are flat. */
 export const nestedFrameSchema = v.object({ event_type: text, data: object, timestamp: text, event_id: optionalText });
 export const statusFrameSchema = v.object({
   status: text,

@@ -1,4 +1,4 @@
-// The events of an execution as they cross the wire: worker → control plane → command line and web pages (protocol.md §1.5).
+// The events of an execution as they cross the wire: worker → control plane → command line and web pages.
 import * as v from 'valibot';
 
 export const eventTypes = [
@@ -82,7 +82,7 @@ export type AgentEvent = {
   [K in keyof EventData]: { event_id: string; event_type: K; data: EventData[K]; timestamp: string };
 }[keyof EventData];
 
-/** The shape the command line prints with `--stream-format json`, one object per line (protocol.md §3.6). */
+/** The shape the command line prints with `--stream-format json`, one object per line. */
 export interface StreamLine {
   type:
     | 'connected'

@@ -53,7 +53,7 @@ export const instanceRecordSchema = v.object({
 });
 export type InstanceRecord = v.InferOutput<typeof instanceRecordSchema>;
 
-/** The closed list of features §2.3. */
+/** A closed list: whatever happens to a worker is one of these. */
 export const workerStates = [
   /** Not yet listed by the control plane and polling; ends in `running` or in an end. */
   'starting',
@@ -223,7 +223,7 @@ export const liveStatusSchema = v.object({
 });
 export type LiveStatus = v.InferOutput<typeof liveStatusSchema>;
 
-/** `worker status --json` and an entry of `worker list --json` (features §2.5); keys are only ever added. */
+/** `worker status --json` and an entry of `worker list --json`; keys are only ever added. */
 export interface WorkerStatus {
   readonly queue: string;
   readonly type: 'local' | 'docker';

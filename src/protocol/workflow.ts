@@ -1,4 +1,4 @@
-// What the control plane and Temporal exchange: workflow names, ids, inputs, signals, the query and results (protocol.md §2).
+// What the control plane and Temporal exchange: workflow names, ids, inputs, signals, the query and results.
 import * as v from 'valibot';
 
 export const agentWorkflowType = 'AgentExecutionWorkflow';
