@@ -1,4 +1,4 @@
-// The client of the control plane API: one typed method per endpoint (protocol.md §1), for the cloud and for our own server.
+// The client of the control plane API: one typed method per endpoint, for the cloud and for our own server.
 import * as v from 'valibot';
 import * as api from '../protocol/control-plane.ts';
 import type { WireEvent } from '../protocol/events.ts';

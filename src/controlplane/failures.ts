@@ -119,7 +119,7 @@ function hintOf(status: number): string | undefined {
   }
 }
 
-/** FastAPI's three shapes of `detail` (protocol.md §0.1): a text, an object with `message`, a list of field problems. */
+/** FastAPI's three shapes of `detail`: a text, an object with `message`, a list of field problems. */
 function sentenceOf(body: Record<string, unknown>): string | undefined {
   const detail = body['detail'];
   if (Array.isArray(detail)) {

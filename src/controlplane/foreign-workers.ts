@@ -1,4 +1,4 @@
-// Finds workers of another product on a queue: histories of two products cannot be replayed by each other (design §8).
+// Finds workers of another product on a queue: histories of two products cannot be replayed by each other.
 import type { Worker } from '../protocol/control-plane.ts';
 import type { ControlPlaneClient } from './client.ts';
 import { parseServerTime } from './time.ts';
@@ -13,9 +13,9 @@ export interface ForeignWorker {
   readonly isLive: boolean;
 }
 
-/** Of a queue that does not say: what the cloud's workers use (protocol.md §1.2). */
+/** Of a queue that does not say: what the cloud's workers use. */
 const heartbeatSecondsDefault = 60;
-/** A worker that has missed two heartbeats is taken for gone; the cloud lists it for longer (existing-worker.md §3.2). */
+/** A worker that has missed two heartbeats is taken for gone; the cloud lists it for longer. */
 const missedHeartbeats = 2;
 
 /** Workers that the control plane lists on the queue and that are not this program's. Rejects like the client does. */

@@ -40,7 +40,7 @@ export interface HeartbeatLoop {
   /** Milliseconds since the loop last began a beat; 0 while it registers again. It says that the loop lives, not that anybody answers. */
   lastAttemptAgeMs(): number;
   readonly counters: { readonly sent: number; readonly failed: number };
-  /** No beat is sent or under way afterwards: a late one would revive a disconnected worker (existing-worker.md §3.2). */
+  /** No beat is sent or under way afterwards: a late one would revive a disconnected worker. */
   stop(): Promise<void>;
 }
 
@@ -56,6 +56,8 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatLoop {
   let lastAttemptMs = clock.elapsed();
   let isRegistering = false;
   let failures = 0;
+  /** Since a beat last arrived. */
+  let registrations = 0;
   let nap = new AbortController();
   let isDue = false;
   const hurry = (): void => {
@@ -72,6 +74,7 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatLoop {
       lastSuccessMs = clock.elapsed();
       counters.sent += 1;
       failures = 0;
+      registrations = 0;
       options.onBeat?.({});
       return options.intervalMs;
     } catch (error) {
@@ -86,8 +89,9 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatLoop {
       const newId = await options.onUnknownWorker(stopped.signal).finally(() => (isRegistering = false));
       if (newId === undefined) return nextMs;
       workerId = newId;
+      registrations += 1;
       // Told at once, unless the server forgets as fast as it is told.
-      return failures === 1 ? 0 : nextMs;
+      return registrations === 1 ? 0 : nextMs;
     }
   };
   const begun = beat();

@@ -11,7 +11,7 @@ import { createSeenSet } from './seen.ts';
 import { createSseParser, type ServerSentEvent } from '../lib/sse.ts';
 import { toUtcTimestamp } from './time.ts';
 
-/** Keep-alives come every 15 s (protocol.md §1.5): three missed ones mean that nobody is there. */
+/** Keep-alives come every 15 s: three missed ones mean that nobody is there. */
 export const streamIdleMs = 45_000;
 /** How long a server may be away before we give up: a restart with its dev server takes seconds, a redeployment a minute. */
 export const streamOutageMsMax = 90_000;
@@ -71,7 +71,7 @@ export async function* followExecution(
       reason = failure.message;
     }
     attempt += 1;
-    // Hosting cuts every stream after five minutes (protocol.md §1.5): one clean end is nothing to speak of.
+    // Hosting cuts every stream after five minutes: one clean end is nothing to speak of.
     if (!isLostTold && (reason !== undefined || attempt > 1)) {
       isLostTold = true;
       options.onConnection?.('lost', reason ?? 'the stream ended early');
@@ -122,7 +122,7 @@ async function* readFrames(
 
 const recordSchema = v.record(v.string(), v.unknown());
 
-/** Worker events are nested in `data`, the server's own are flat (protocol.md §1.5); what is neither is skipped. */
+/** Worker events are nested in `data`, the server's own are flat; what is neither is skipped. */
 function toEvent(frame: ServerSentEvent): FollowedEvent | undefined {
   let parsed: unknown;
   try {
@@ -139,7 +139,7 @@ function toEvent(frame: ServerSentEvent): FollowedEvent | undefined {
   return { type: frame.event, data: isNested ? { ...nested, ...extra } : parsed, timestamp };
 }
 
-/** `done` may carry a status that is not true (existing-worker.md §3.4), so the execution itself has the last word. */
+/** `done` may carry a status that is not true, so the execution itself has the last word. */
 async function readOutcome(
   source: ExecutionSource,
   executionId: string,
