@@ -1,4 +1,4 @@
-// Asks before something that cannot be undone; where nobody can be asked it is refused (features §2).
+// Asks before something that cannot be undone; where nobody can be asked it is refused.
 import { usage } from './flags.ts';
 import type { Output } from './output.ts';
 

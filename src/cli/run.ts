@@ -12,7 +12,7 @@ import { root } from './root.ts';
 import { checkWords, continuationHint, firstPositionalIndex } from './strict.ts';
 import { suggestion } from './suggest.ts';
 
-/** Never throws: every error is printed and becomes the exit code (features §2). */
+/** Never throws: every error is printed and becomes the exit code. */
 export async function runCommandLine(words: readonly string[]): Promise<number> {
   const facts = processFacts();
   const output = createProcessOutput(facts.environment);

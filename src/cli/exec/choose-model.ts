@@ -1,4 +1,4 @@
-// Asks a person which model to use when none is configured (features §4); without a terminal the error stands.
+// Asks a person which model to use when none is configured; without a terminal the error stands.
 import type { Config } from '../../config/config.ts';
 import { KubiyaError } from '../../errors.ts';
 import type { Output } from '../output.ts';

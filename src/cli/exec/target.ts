@@ -6,7 +6,7 @@ import type { Queue } from '../../protocol/control-plane.ts';
 import { lookUp, namesOf } from '../lookup.ts';
 
 const defaultName = 'default';
-/** Ids of agents everywhere (protocol.md §0.1): no look-up is needed to use one. */
+/** Ids of agents everywhere: no look-up is needed to use one. */
 const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** The named agent, else the one called `default`, else the only one. */
@@ -31,7 +31,7 @@ export async function findAgentId(client: ControlPlaneClient, wanted: string | u
   );
 }
 
-/** The named queue, else the only one with a live worker, else `default`, else an error that lists them (features §2). */
+/** The named queue, else the only one with a live worker, else `default`, else an error that lists them. */
 export async function findQueue(
   client: ControlPlaneClient,
   config: Config,

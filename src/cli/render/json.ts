@@ -1,4 +1,4 @@
-// Prints an execution as one JSON object per line on stdout (protocol.md §3.6).
+// Prints an execution as one JSON object per line on stdout.
 import type { FollowedEvent } from '../../controlplane/followed-event.ts';
 import type { StreamLine } from '../../protocol/events.ts';
 import { jsonText, type Output } from '../output.ts';
