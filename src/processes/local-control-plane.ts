@@ -29,7 +29,7 @@ export interface LocalControlPlane {
 }
 
 const defaultNamespace = 'default';
-/** SIGTERM to the dev server takes up to 3.3 s with a database to close (temporal.md §1.2), 8 s before SIGKILL. */
+/** SIGTERM to the dev server takes up to 3.3 s with a database to close, 8 s before SIGKILL. */
 const devServerStopMs = 12_000;
 const controlPlaneStopMs = 5_000;
 

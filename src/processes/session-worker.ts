@@ -71,7 +71,7 @@ export interface SessionWorker {
 /** The server lists a worker by its first heartbeat: a moment, or something is wrong. */
 const listedWithinMs = 10_000;
 const listedPollMs = 50;
-/** System information goes with the first heartbeat and then every five minutes (protocol.md §1.2). */
+/** System information goes with the first heartbeat and then every five minutes. */
 const fullHeartbeatEveryMs = 300_000;
 const publisherStopMs = 5_000;
 /** Calls that are told to stop get 8 s (worker/run.ts). */

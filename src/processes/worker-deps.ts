@@ -14,7 +14,7 @@ import { createJournal, type Journal } from '../worker/journal.ts';
 import type { RunningWorker } from '../worker/run.ts';
 import { createSoleJournalProof, journalIdentity } from '../worker/sole-journal.ts';
 
-/** What the process that registered a worker does for it: models, the control plane and the log stay there (design.md §5). */
+/** What the process that registered a worker does for it: models, the control plane and the log stay there. */
 export interface WorkerHost extends Pick<WorkerDeps, 'models' | 'defaultModel' | 'checkModel'> {
   readonly controlPlane: WorkerDeps['controlPlane'] & Pick<ControlPlaneClient, 'listKnownQueueWorkers'>;
   readonly sink: EventSink;
