@@ -52,7 +52,7 @@ function isRuntimeInstalled(): boolean {
   return '_instance' in Runtime && Runtime._instance !== undefined;
 }
 
-/** During an outage Core repeats itself many times a second (temporal.md §1.3): those lines are for debugging. */
+/** During an outage Core repeats itself many times a second: those lines are for debugging. */
 const outageNoise = /retried \d+ times|Task not found when completing/;
 
 /** Core's sentence of a workflow task that it answers with a failure; the failure is Rust's debug text. */

@@ -12,7 +12,7 @@ import type { AgentActivities, CallToolInput, ToolFact } from './types.ts';
 
 /** Live output is for watching; the whole (bounded) output comes with tool_completed. */
 const liveOutputCharactersMax = 200_000;
-/** What an event carries of an output (protocol.md §1.5). */
+/** What an event carries of an output. */
 const eventOutputCharactersMax = 10_000;
 /** What an event carries of the arguments: a written file would be in it twice. */
 const eventArgumentCharactersMax = 20_000;
