@@ -5,7 +5,7 @@ import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 import { writeFileAtomic } from '../src/lib/atomic-file.ts';
 import { hashFiles } from './hash-files.ts';
 
-/** Everything a workflow may import (design.md §2.1), and what decides how it is bundled. */
+/** Everything a workflow may import, and what decides how it is bundled. */
 const inputPatterns = [
   'src/worker/workflows/**',
   'src/agent/**',

@@ -6,7 +6,7 @@ import { messageOf } from '../src/errors.ts';
 import { writeFileAtomic } from '../src/lib/atomic-file.ts';
 import { type DevServerBuild, devServerVersion } from './targets.ts';
 
-/** `everyday` costs 3 s and 4.5 MB more than `release`, which takes a minute (temporal.md §4). */
+/** `everyday` costs 3 s and 4.5 MB more than `release`, which takes a minute. */
 export const compressionLevels = { everyday: 9, release: 19 } as const;
 export type CompressionLevel = (typeof compressionLevels)[keyof typeof compressionLevels];
 

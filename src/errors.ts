@@ -1,6 +1,6 @@
 // Errors a user or their environment causes, with the exit code and the hint that the command line prints.
 
-/** What kind of thing went wrong; each kind has one exit code that scripts rely on (features §2). */
+/** What kind of thing went wrong; each kind has one exit code that scripts rely on. */
 export type ErrorKind =
   | 'agent_failed' // the agent ran and did not succeed
   | 'usage' // the command line is wrong

@@ -1,4 +1,4 @@
-// Where every file of ours lives below ~/.kubiya (features §2.2).
+// Where every file of ours lives below ~/.kubiya.
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { KubiyaError, messageOf } from '../errors.ts';

@@ -39,7 +39,7 @@ const spreadMs = 1_500;
 const endLimitMs = 60_000;
 /** Reports of a round may wait for a control plane that was away. */
 const settleLimitMs = 30_000;
-/** Wait before the n-th start in a row, with its jitter (features §5). */
+/** Wait before the n-th start in a row, with its jitter. */
 const backoffMsMax = (crashesInRow: number): number =>
   crashesInRow === 0 ? 0 : Math.min(60_000, 1_250 * 2 ** (crashesInRow - 1));
 

@@ -15,7 +15,7 @@ beforeAll(async () => {
   await server.request('POST', '/api/v1/environments/default/worker-queues', { name: 'mixed' });
   const started = await server.request('POST', '/api/v1/worker-queues/mixed/start', { worker_sdk_version: '0.9.9' });
   python = (started as { worker_id: string }).worker_id;
-  // As the other product's worker does (protocol.md §1.2 W1).
+  // As the other product's worker does.
   await server.request('POST', `/api/v1/workers/${python}/heartbeat`, {
     status: 'active',
     tasks_processed: 0,

@@ -7,7 +7,7 @@ import { type Family, parseMetrics, valueOf } from '../support/prometheus.ts';
 import { portsOf, type WorkerPorts } from '../support/worker-ports.ts';
 import { type Lab, queueName, startLab } from './lab.ts';
 
-/** What a dashboard is made of (features §6). A name that vanishes breaks somebody's alert. */
+/** What a dashboard is made of. A name that vanishes breaks somebody's alert. */
 const alwaysThere = [
   'kubiya_build_info',
   'kubiya_control_plane_bytes_total',
