@@ -1,4 +1,4 @@
-// Keeps a worker off a queue that another product's worker serves: neither can replay what the other has begun (design §8).
+// Keeps a worker off a queue that another product's worker serves: neither can replay what the other has begun.
 import type { Config } from '../config/config.ts';
 import type { ControlPlaneClient } from '../controlplane/client.ts';
 import { findForeignWorkers, type ForeignWorker } from '../controlplane/foreign-workers.ts';

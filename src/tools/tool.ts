@@ -6,7 +6,7 @@ import { createOutputBuffer } from '../lib/text.ts';
 import type { ToolSpec } from '../protocol/model.ts';
 import type { ToolEffect, ToolResult } from '../protocol/tool.ts';
 
-/** What one result may put into the transcript; with the 400 kB budget of a transcript (design §4) four of them fit. */
+/** What one result may put into the transcript; with the 400 kB budget of a transcript four of them fit. */
 export const toolOutputBytesMax = 100_000;
 /** How long a tool may go on after its stop before its call is answered without it: TERM, 2 s of grace, KILL, reaping. */
 const unwindMs = 5_000;
