@@ -6,6 +6,7 @@ import type { InstanceRecord, SupervisorRecord } from '../../src/protocol/instan
 import { tryKill } from '../support/binary.ts';
 import { until } from '../support/until.ts';
 import type { DaemonLab } from './daemon-lab.ts';
+import { settledScene } from './status-poll.ts';
 
 export const eventNames = [
   'kill_worker',
@@ -57,14 +58,14 @@ export const events: Readonly<Record<EventName, ChaosEvent>> = {
   kill_worker: {
     recoveryMsMax: startMs,
     run: async (lab) => {
-      lab.crash(lab.workerPid(), 'SIGKILL');
+      lab.crash(await lab.workerPid(), 'SIGKILL');
       return soon();
     },
   },
   kill_supervisor: {
     recoveryMsMax: adoptionMs,
     run: async (lab) => {
-      const [workerPid, supervisorPid] = [lab.workerPid(), lab.supervisorPid()];
+      const [workerPid, supervisorPid] = [await lab.workerPid(), lab.supervisorPid()];
       tryKill(supervisorPid, 'SIGKILL');
       lab.supervisorIsNew();
       const end = soon();
@@ -80,12 +81,12 @@ export const events: Readonly<Record<EventName, ChaosEvent>> = {
       return end;
     },
   },
-  term_worker: { recoveryMsMax: startMs, run: (lab) => terminate(lab, lab.workerPid()) },
+  term_worker: { recoveryMsMax: startMs, run: async (lab) => await terminate(lab, await lab.workerPid()) },
   term_supervisor: { recoveryMsMax: startMs, run: (lab) => terminate(lab, lab.supervisorPid()) },
   hang_worker: {
     recoveryMsMax: startMs,
     run: async (lab) => {
-      const pid = lab.workerPid();
+      const pid = await lab.workerPid();
       lab.crash(pid, 'SIGSTOP');
       const limitMs = lab.hangMsMax;
       await until(() => !lab.scene().workers.some((worker) => worker.pid === pid), {
@@ -185,7 +186,7 @@ async function removeLogs(lab: DaemonLab): Promise<EventEnd> {
 }
 
 async function startAgain(lab: DaemonLab): Promise<EventEnd> {
-  const before = lab.scene();
+  const before = await settledScene(lab.home, lab.queue);
   const starts = [lab.queue, lab.queueId].flatMap((queue) => [
     lab.run(['worker', 'start', '--queue-id', queue, '--webui-port', '0', '-d']),
     lab.run(['worker', 'start', '--queue-id', queue, '--webui-port', '0']),
@@ -194,7 +195,7 @@ async function startAgain(lab: DaemonLab): Promise<EventEnd> {
   const violations = results.flatMap(({ code, stderr }) =>
     code === 2 ? [] : [`a second start returned ${code}: ${stderr}`],
   );
-  const after = lab.scene();
+  const after = await settledScene(lab.home, lab.queue);
   if (JSON.stringify(before) !== JSON.stringify(after))
     violations.push(`a second start changed ${JSON.stringify(before)} to ${JSON.stringify(after)}`);
   return soon(violations);

@@ -11,7 +11,7 @@ import { type CommandOptions, type CommandResult, runCommand } from '../support/
 import { readJournals } from '../support/worker-process.ts';
 import { stepsPerExecution } from './kill-run.ts';
 import { openSmallDisk, type SmallDisk } from './small-disk.ts';
-import { type Scene, sceneOf } from './status-poll.ts';
+import { type Scene, sceneOf, settledScene } from './status-poll.ts';
 import { startStepAgent, type StepAgent } from './step-agent.ts';
 import type { Kill } from './windows.ts';
 
@@ -117,8 +117,8 @@ export class DaemonLab {
     return sceneOf(this.home, queue);
   }
 
-  workerPid(): number {
-    const { workers } = this.scene();
+  async workerPid(): Promise<number> {
+    const { workers } = await settledScene(this.home, queue);
     const [only] = workers;
     if (only === undefined || workers.length > 1) throw new Error(`there are ${workers.length} workers`);
     return only.pid;
