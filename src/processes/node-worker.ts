@@ -1,6 +1,7 @@
 // Runs in Node: the Temporal side of a worker whose other half is the binary at the end of a pipe. Nothing here may use Bun.
 import { Socket } from 'node:net';
 import { messageOf } from '../errors.ts';
+import { sleep } from '../lib/backoff.ts';
 import { killGroup } from '../lib/kill-group.ts';
 import { createSpawner, type Spawner } from '../lib/spawn.ts';
 import { createGroupRecord } from '../supervisor/instance.ts';
@@ -27,6 +28,9 @@ type Host = Channel<HostVocabulary>;
 
 /** Where the binary put the pipe (lib/spawn.ts). */
 const channelDescriptor = 3;
+/** Far more than a round trip; a Temporal that needs longer is told about later. */
+const firstLookMsMax = 500;
+const firstLookPollMs = 5;
 /** What has changed is told so soon; a person who looks at a status does not see the delay. */
 const snapshotIntervalMs = 200;
 /** Also what has not changed, so that the binary knows that we live. */
@@ -51,6 +55,7 @@ export async function runNodeWorker(): Promise<number> {
         () => host.tell('ended', null),
         (error: unknown) => host.tell('ended', toWire(error)),
       );
+      await firstLook(worker);
       tellSnapshots(worker, host);
       return snapshotOf(worker);
     },
@@ -172,6 +177,12 @@ function createRemoteLog(host: Host, component: string): Log {
     error: at('error'),
     child: (name) => createRemoteLog(host, name),
   };
+}
+
+/** Temporal's first answer is a round trip away: with it the first snapshot is as good as every later one. */
+async function firstLook(worker: HostedWorker): Promise<void> {
+  for (let waitedMs = 0; worker.temporal().pollAgeMs === null && waitedMs < firstLookMsMax; waitedMs += firstLookPollMs)
+    await sleep(firstLookPollMs);
 }
 
 function snapshotOf(worker: HostedWorker): NodeSnapshot {
