@@ -24,7 +24,7 @@ healthy || fail 'the worker did not come back'
 
 supervisor=$(pid pid); worker=$(pid worker_pid); fill
 kill -9 "$supervisor"; sleep 5
-pgrep -f '[_]_supervisor --tag=worker.py:full' > /dev/null || fail 'no supervisor on a full disk'
+pgrep -f '[_]_supervisor --tag=.*:full' > /dev/null || fail 'no supervisor on a full disk'
 rm "$place/fill"
 i=0; until [ "$(pid pid)" != "$supervisor" ]; do i=$((i + 1)); [ $i -lt 100 ] || fail 'no record of the new supervisor'; sleep 0.1; done
 healthy || fail 'not healthy after all'
