@@ -9,6 +9,7 @@ import { KubiyaError, messageOf } from '../errors.ts';
 import { discoverProvider, resolveModel } from '../gateway/providers.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Queue } from '../protocol/control-plane.ts';
+import { ephemeralQueuePrefix } from '../protocol/instance.ts';
 import { createGroupRecord, ownIdentity, writeInstance } from '../supervisor/instance.ts';
 import { version } from '../version.ts';
 import { createInstanceScope, type InstanceScope } from './instance-scope.ts';
@@ -17,7 +18,7 @@ import { startTracing } from './open-telemetry.ts';
 import { loadTemporalWorker } from './runtime.ts';
 import { startSessionWorker, type SessionWorker } from './session-worker.ts';
 import { createTeardown, type Teardown } from './teardown.ts';
-import { ephemeralQueuePrefix, prepareWorkerPlace, sweepLeftovers } from './worker-place.ts';
+import { prepareWorkerPlace, sweepLeftovers } from './worker-place.ts';
 
 export interface EphemeralOptions {
   readonly onProgress: (text: string) => void;

@@ -12,7 +12,7 @@ import { ownerState, readInstance, subdirectories } from '../supervisor/instance
 import type { Log } from '../telemetry/log.ts';
 import type { InstanceScope } from './instance-scope.ts';
 import type { Teardown } from './teardown.ts';
-import { ephemeralQueuePrefix } from './worker-place.ts';
+import { ephemeralQueuePrefix } from '../protocol/instance.ts';
 import type { WorkerView } from './worker-view.ts';
 
 export interface RetentionParts {

@@ -4,10 +4,8 @@ import { join } from 'node:path';
 import type { WorkerPaths } from '../config/paths.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { ensureSecureDirectory } from '../lib/secure-directory.ts';
+import { ephemeralQueuePrefix } from '../protocol/instance.ts';
 import { sweepDeadInstances } from '../supervisor/instance.ts';
-
-/** Names that the cloud knows as ephemeral; whatever carries one belongs to a single `exec --local`. */
-export const ephemeralQueuePrefix = 'local-exec-';
 
 export function prepareWorkerPlace(place: WorkerPaths): void {
   const directories = [place.directory, place.logsDirectory, place.workspaceDirectory, place.journalDirectory];

@@ -261,3 +261,6 @@ export interface WorkerStatus {
   /** Last lines of the log, when it is crash-looping or failed. */
   readonly log_tail?: readonly string[];
 }
+
+/** Names that the cloud knows as ephemeral; whatever carries one belongs to a single `exec --local`. */
+export const ephemeralQueuePrefix = 'local-exec-';

@@ -1,7 +1,7 @@
 // Which worker of this machine a command means: by the queue's id or name, or the only one here.
 import { KubiyaError } from '../errors.ts';
 import { shellWord } from '../lib/text.ts';
-import type { InstanceRecord, SupervisorRecord } from '../protocol/instance.ts';
+import { ephemeralQueuePrefix, type InstanceRecord, type SupervisorRecord } from '../protocol/instance.ts';
 import { isAlive, readInstance, subdirectories } from './instance.ts';
 import { readSupervisor } from './supervisor-record.ts';
 
@@ -15,12 +15,12 @@ export interface InstancePlace {
   readonly supervisor: SupervisorRecord | null;
 }
 
-/** Every place with a record of ours, by queue. A directory without one is no queue. */
+/** Every place with a record of ours, by queue. A directory without one is no queue, and one of an `exec --local` is that command's own business. */
 export function listWorkerPlaces(workersDirectory: string): readonly InstancePlace[] {
   return subdirectories(workersDirectory)
     .flatMap((directory) => {
       const place = readPlace(directory);
-      return place === undefined ? [] : [place];
+      return place === undefined || place.queue.startsWith(ephemeralQueuePrefix) ? [] : [place];
     })
     .toSorted((a, b) => a.queue.localeCompare(b.queue));
 }

@@ -87,15 +87,17 @@ describe('status', () => {
 });
 
 describe('list', () => {
-  test('only what has a record of ours', async () => {
+  test('only what has a record of ours and is no part of an exec --local', async () => {
     expect(await run(['list'])).toEqual({ code: 0, stdout: '', stderr: 'no worker has run on this machine\n' });
     expect(await run(['list', '--json'])).toMatchObject({ code: 0, stdout: '[]\n' });
     place('mine');
     const stranger = join(home, 'workers', 'stranger');
     mkdirSync(stranger, { recursive: true });
     writeFileSync(join(stranger, 'daemon_info.json'), '{"pid": 1}');
+    place('local-exec-of-a-command', { stopped_at: null });
     const { stdout } = await run(['list', '--json']);
     expect((JSON.parse(stdout) as { queue: string }[]).map(({ queue }) => queue)).toEqual(['mine']);
+    expect((await run(['status', '--json'])).stdout).toContain('"queue":"mine"');
   });
 
   test('--remote asks the control plane', async () => {
