@@ -66,7 +66,7 @@ function quoted(whole: string, cut: (text: string) => string): string {
   const text = whole.length > textLengthMax ? cut(whole) : whole;
   if (barePattern.test(text)) return text;
   if (quotablePattern.test(text)) return `"${text}"`;
-  const isBare = /^[^\s"=\\]+$/.test(text);
+  const isBare = /^[^\s"=\\,]+$/.test(text);
   return isBare ? oneLine(text) : `"${oneLine(text.replace(/["\\]/g, String.raw`\$&`))}"`;
 }
 
@@ -79,7 +79,7 @@ function oneLine(text: string): string {
 /** Stands in a line as it is. */
 const plainPattern = /^[ -~]*$/;
 /** Is a value without quotes. */
-const barePattern = /^[!#-<>-[\]-~]+$/;
+const barePattern = /^[!#-+\--<>-[\]-~]+$/;
 /** Is a value in quotes. */
 const quotablePattern = /^[ !#-[\]-~]*$/;
 
@@ -125,8 +125,8 @@ export function parseLine(line: string): ParsedEntry | undefined {
 
 const textPattern = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) \[(DEBUG|INFO|WARN|ERROR)\] ([^\s:]*): (.*)$/;
 /** Fields at the end; what follows a comma is the end of a sentence like that of the metrics. */
-const fieldsPattern = /(?<!,)(?: [\w.$-]+=(?:"(?:[^"\\]|\\.)*"|[^\s"=\\]+))+$/;
-const fieldPattern = / ([\w.$-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s"=\\]+))/g;
+const fieldsPattern = /(?<!,)(?: [\w.$-]+=(?:"(?:[^"\\]|\\.)*"|[^\s"=\\,]+))+$/;
+const fieldPattern = / ([\w.$-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s"=\\,]+))/g;
 
 function parseText(line: string): ParsedEntry | undefined {
   const [, time, level, component, text] = textPattern.exec(line) ?? [];

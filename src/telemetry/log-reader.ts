@@ -283,9 +283,9 @@ function openFiles(path: string, after?: OpenLog): OpenLog[] {
   }
   if (after === undefined) return found.toReversed();
   // The file that was read is gone: whatever was written before its end is older.
-  const isNewer = (file: OpenLog): boolean => file.modifiedMs >= after.modifiedMs;
-  for (const file of found) if (!isNewer(file)) file.close();
-  return found.filter(isNewer).toReversed();
+  const newer = found.filter((file) => file.modifiedMs >= after.modifiedMs);
+  for (const file of found) if (!newer.includes(file)) file.close();
+  return newer.toReversed();
 }
 
 function openLog(path: string): OpenLog | undefined {
