@@ -1,15 +1,13 @@
-// `kubiya worker stop` and `restart`: ask whoever has proven to be ours, wait until it is gone, see that nothing is left.
-import type { Paths } from '../config/paths.ts';
+// `kubiya worker stop`: ask whoever has proven to be ours, wait until it is gone, see that nothing is left.
 import { KubiyaError } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
 import { killGroup } from '../lib/kill-group.ts';
 import { isSameProcess, processesWithMarker, sweepByMarker } from '../lib/process-tree.ts';
 import { shellWord } from '../lib/text.ts';
 import type { ControlAddress, InstanceRecord, StopRequest, SupervisorRecord } from '../protocol/instance.ts';
-import { askStatus, askSupervisor, askToRestart, askToStop } from '../supervisor/ask.ts';
+import { askStatus, askSupervisor, askToStop } from '../supervisor/ask.ts';
 import { isAlive, ownerState } from '../supervisor/instance.ts';
-import { type InstancePlace, readPlace, selectWorkerPlace } from '../supervisor/select.ts';
-import { readSupervisor } from '../supervisor/supervisor-record.ts';
+import { type InstancePlace, readPlace } from '../supervisor/select.ts';
 import type { ProcessIo } from './process-io.ts';
 
 const pollMs = 100;
@@ -106,11 +104,11 @@ async function askOne(running: Running, { isForced, timeoutMs }: StopOptions): P
 }
 
 /** Where it answers, once it has said over loopback that it is the one of the record. */
-async function provenControl(running: Running): Promise<ControlAddress | undefined> {
-  const { control, instance_id } = running.record;
+async function provenControl({ kind, record }: Running): Promise<ControlAddress | undefined> {
+  const { control, instance_id } = record;
   if (!control) return undefined;
-  const ask = running.kind === 'supervisor' ? askSupervisor : askStatus;
-  return (await ask(control, answerMsMax))?.instance_id === instance_id ? control : undefined;
+  const answer = await (kind === 'supervisor' ? askSupervisor : askStatus)(control, answerMsMax);
+  return answer?.instance_id === instance_id ? control : undefined;
 }
 
 async function whileRunning(found: readonly Running[], place: InstancePlace, options: StopOptions): Promise<void> {
@@ -128,8 +126,9 @@ async function whileRunning(found: readonly Running[], place: InstancePlace, opt
     if (status !== undefined) heardMs = performance.now();
     if (status !== undefined && !hasSaid && io.isTty) {
       hasSaid = true;
-      const calls = status.slots.used === 1 ? '1 running call' : `${status.slots.used} running calls`;
-      io.writeLine(`Waiting for ${calls}; Ctrl+C stops the waiting, not the stop`);
+      const { used } = status.slots;
+      const what = used === 0 ? 'its end' : used === 1 ? '1 running call' : `${used} running calls`;
+      io.writeLine(`Waiting for ${what}; Ctrl+C stops the waiting, not the stop`);
     }
     await systemClock.sleep(pollMs);
   }
@@ -161,91 +160,4 @@ function notStopped(left: readonly Running[], { queue }: InstancePlace): KubiyaE
     code: 'worker_stop_timeout',
     hint: `it goes on stopping; see \`kubiya worker logs --queue-id ${shellWord(queue)}\`, or end it with \`kubiya worker stop --queue-id ${shellWord(queue)} --force\``,
   });
-}
-
-/** Loading a new program, draining excepted; a cold start of the local control plane included. */
-const restartMsMax = 180_000;
-
-/** What `worker restart --json` prints. */
-export interface RestartedWorker {
-  readonly queue: string;
-  readonly pid: number;
-  readonly worker_pid: number | null;
-  readonly version: string;
-  readonly previous_pid: number;
-  readonly previous_version: string;
-}
-
-/** Drains the worker, then starts supervisor and worker from the program that is on disk now; returns when it is ready. */
-export async function restartWorker(paths: Paths, queue: string | undefined): Promise<RestartedWorker> {
-  const place = selectWorkerPlace(paths.workersDirectory, queue);
-  const before = place.supervisor;
-  if (before === null || !isAlive(before)) throw notSupervised(place);
-  const request = { rung: 'drain', reason: 'restarted by `kubiya worker restart`' } as const;
-  const proven = await provenControl({ kind: 'supervisor', record: before });
-  const problem =
-    proven === undefined
-      ? `the supervisor ${before.pid} does not answer`
-      : await askToRestart(proven, request, programAnswerMsMax);
-  if (problem !== undefined)
-    throw new KubiyaError(`the worker cannot be restarted: ${problem}`, {
-      kind: 'configuration',
-      code: 'restart_refused',
-      hint: 'it runs on as before; `kubiya worker status` shows it',
-    });
-  const after = await successorOf(place, before);
-  return {
-    queue: place.queue,
-    pid: after.pid,
-    worker_pid: after.worker_pid,
-    version: after.version,
-    previous_pid: before.pid,
-    previous_version: before.version,
-  };
-}
-
-/** The supervisor asks the new program for its version first, which may come from a cold disk. */
-const programAnswerMsMax = 15_000;
-
-async function successorOf(place: InstancePlace, before: SupervisorRecord): Promise<SupervisorRecord> {
-  let startedMs: number | undefined;
-  for (;;) {
-    const isDrained = !isSameProcess(before.pid, before.start_time);
-    if (isDrained) startedMs ??= performance.now();
-    const record = readSupervisor(place.directory);
-    if (record !== null && record.instance_id !== before.instance_id) {
-      if (record.state === 'running') return record;
-      if (record.state !== 'starting') throw notRestarted(place, record);
-    } else if (isDrained && record?.stopped_at !== null && record?.state === 'failed') {
-      throw notRestarted(place, record);
-    }
-    if (startedMs !== undefined && performance.now() - startedMs > restartMsMax) throw notRestarted(place, record);
-    await systemClock.sleep(pollMs);
-  }
-}
-
-function notRestarted({ queue }: InstancePlace, record: SupervisorRecord | null): KubiyaError {
-  const state = record === null ? '' : `: it is ${record.state}${record.reason === null ? '' : `, ${record.reason}`}`;
-  return new KubiyaError(`the worker of the queue ${queue} was stopped, but its successor is not ready${state}`, {
-    kind: 'configuration',
-    code: 'restart_failed',
-    hint: `see \`kubiya worker status --queue-id ${shellWord(queue)}\``,
-  });
-}
-
-function notSupervised(place: InstancePlace): KubiyaError {
-  const { queue, record } = place;
-  const isForeground = record !== null && isAlive(record);
-  return new KubiyaError(
-    isForeground
-      ? `the worker of the queue ${queue} runs in the foreground (pid ${record.pid})`
-      : `no worker of the queue ${queue} is running`,
-    {
-      kind: 'usage',
-      code: isForeground ? 'worker_in_foreground' : 'worker_not_running',
-      hint: isForeground
-        ? 'stop it where it was started and start it there again'
-        : `start it with \`kubiya worker start --queue-id ${shellWord(queue)} -d\``,
-    },
-  );
 }

@@ -70,7 +70,9 @@ test('calls that outlast --timeout are stopped, with --force at once', async () 
 }, 60_000);
 
 test('SIGTERM to the supervisor alone drains its worker', async () => {
-  const daemon = await startDaemon('signalled', { home });
+  const words = ['worker', 'start', '--queue-id', 'signalled', '--webui-port', '0', '--mode', 'daemon'];
+  expect(await runCommand(words, { home })).toMatchObject({ code: 0, stdout: expect.stringContaining('is ready') });
+  const daemon = daemonOf('signalled', home);
   const record = daemon.supervisor();
   process.kill(record.pid, 'SIGTERM');
   await until(() => isGone(record));

@@ -12,7 +12,7 @@ export default defineCommand({
   args: { json: jsonFlag },
   run: async ({ args, output, loadConfig }) => {
     const { paths, worker } = await loadConfig();
-    const { restartWorker } = await import('../../../processes/worker-stop.ts');
+    const { restartWorker } = await import('../../../processes/worker-restart.ts');
     const done = await restartWorker(paths, worker.queue);
     if (args.json) return await output.printJson(done);
     await output.note(
