@@ -565,6 +565,8 @@ export type Execution = v.InferOutput<typeof executionSchema>;
 
 /** PATCH by the worker. A terminal status is final: a later report changes nothing and is answered with what is stored. */
 export const updateExecutionSchema = v.object({
+  /** Ours, with `completed`: how many messages the agent has taken; with fewer than were accepted it goes on. */
+  messages_taken: v.nullish(count),
   status: v.nullish(v.picklist(executionStatuses)),
   started_at: optionalText,
   completed_at: optionalText,

@@ -19,6 +19,7 @@ import { agentWorkflowId, signalNames } from '../../protocol/workflow.ts';
 import { organizationId, type ServerDeps } from '../deps.ts';
 import { execute } from '../execute.ts';
 import { findExecution } from '../lookups.ts';
+import { createMessageGate, userEventPrefix, type MessageGate } from '../messages.ts';
 import { digits, jsonBody, query, route } from '../openapi.ts';
 import { HttpProblem } from '../problems.ts';
 import { advance } from '../progress.ts';
@@ -32,8 +33,9 @@ export function executionRoutes(deps: ServerDeps): Hono {
   const app = new Hono();
   addExecute(app, deps);
   addReading(app, deps);
-  addReport(app, deps);
-  addSteering(app, deps);
+  const messages = createMessageGate(deps);
+  addReport(app, deps, messages);
+  addSteering(app, deps, messages);
   return app;
 }
 
@@ -96,7 +98,7 @@ function addReading(app: Hono, deps: ServerDeps): void {
   );
 }
 
-function addReport(app: Hono, deps: ServerDeps): void {
+function addReport(app: Hono, deps: ServerDeps, messages: MessageGate): void {
   app.patch(
     '/api/v1/executions/:id',
     route({
@@ -108,8 +110,15 @@ function addReport(app: Hono, deps: ServerDeps): void {
     }),
     jsonBody(updateExecutionSchema),
     (context) => {
-      const { id } = findExecution(deps, context.req.param('id'));
+      const { id, number } = findExecution(deps, context.req.param('id'));
       const body = context.req.valid('json');
+      // What was published before this report is counted with it.
+      deps.events.flush();
+      if (body.status === 'completed' && messages.isEarly(number, body.messages_taken)) {
+        deps.log.info('An agent goes on, because a message came while it ended', { execution: id });
+        advance(deps, id, { usage: body.usage ?? undefined }, 'worker');
+        return context.json(show(deps, findExecution(deps, id)));
+      }
       const change = {
         status: body.status ?? undefined,
         response: body.response ?? undefined,
@@ -125,7 +134,7 @@ function addReport(app: Hono, deps: ServerDeps): void {
   );
 }
 
-function addSteering(app: Hono, deps: ServerDeps): void {
+function addSteering(app: Hono, deps: ServerDeps, messages: MessageGate): void {
   app.post(
     '/api/v1/executions/:id/message',
     route({
@@ -141,12 +150,14 @@ function addSteering(app: Hono, deps: ServerDeps): void {
       const messageId = given ?? `${id}_user_${createId()}`;
       const timestamp = new Date(deps.clock.now()).toISOString();
       const payload = { role, content: message, timestamp, message_id: messageId, execution_id: id };
-      await signal(deps, id, signalNames.addMessage, payload);
       // Those who follow the execution see what was said to it; a message that is sent again is the same event.
       const data = { role, content: message, message_id: messageId } as const;
       // Ids of events are the server's and the worker's: one that a user chose must not stand for theirs.
-      const event = { event_id: `user:${messageId}`, event_type: 'message', data, timestamp } as const;
-      await deps.events.publish(number, [event]);
+      const event = { event_id: `${userEventPrefix}${messageId}`, event_type: 'message', data, timestamp } as const;
+      await messages.deliver(number, async () => {
+        await signal(deps, id, signalNames.addMessage, payload);
+        await deps.events.publish(number, [event]);
+      });
       return context.json({ success: true, execution_id: id, message_id: messageId }, 202);
     },
   );

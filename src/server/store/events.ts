@@ -20,6 +20,8 @@ export interface Events {
   /** Null when there is none. */
   at(execution: number, sequence: number): EventRow | null;
   count(execution: number): number;
+  /** Those whose id begins so. */
+  countWith(execution: number, idPrefix: string): number;
   /** The last event of an execution that has ended. */
   done(execution: number): EventRow | null;
 }
@@ -49,6 +51,9 @@ export function createEvents(database: Database, clock: { nowMs(): number }): Ev
   );
   const at = database.query<Row, [number, number]>(
     `SELECT ${columns} FROM events WHERE execution = ? AND sequence = ?`,
+  );
+  const withPrefix = database.query<{ count: number }, [number, string, string]>(
+    'SELECT count(*) AS count FROM events WHERE execution = ? AND event_id >= ? AND event_id < ?',
   );
   const done = database.query<Row, [number]>(
     `SELECT ${columns} FROM events WHERE execution = ? AND event_type = 'done' ORDER BY sequence DESC LIMIT 1`,
@@ -81,7 +86,13 @@ export function createEvents(database: Database, clock: { nowMs(): number }): Ev
     done: (execution) => maybe(done.get(execution)),
     // Numbers have no gaps.
     count: lastSequence,
+    countWith: (execution, idPrefix) => withPrefix.get(execution, idPrefix, endOfPrefix(idPrefix))?.count ?? 0,
   };
+}
+
+/** The first text behind all that begin with the prefix, in the order of SQLite. */
+function endOfPrefix(prefix: string): string {
+  return prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1);
 }
 
 function rowOf(row: Row): EventRow {

@@ -79,6 +79,7 @@ function updateOf(input: ReportInput, timestamp: string, deps: WorkerDeps) {
   return {
     ...base,
     completed_at: timestamp,
+    ...(input.messagesTaken === undefined ? {} : { messages_taken: input.messagesTaken }),
     response: deps.redactor.redact(outcome.response),
     ...(outcome.status === 'failed' ? { error_message: deps.redactor.redact(outcome.error) } : {}),
     execution_metadata: {

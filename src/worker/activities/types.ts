@@ -36,8 +36,9 @@ export interface ReportInput {
   readonly turn: number;
   readonly usage: AgentState['usage'];
   readonly outcome?: Outcome;
-  /** People's messages since the last report, to be shown in the stream. */
   readonly startedAtMs: number;
+  /** At the end: people's messages that the agent has seen, without the prompt. */
+  readonly messagesTaken?: number;
   /** Present at an answer and at the end: the conversation as it stands. */
   readonly transcript?: readonly ModelMessage[];
 }

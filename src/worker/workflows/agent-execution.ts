@@ -215,7 +215,8 @@ class ExecutionRun {
       turn: this.state.turn,
       usage: this.state.usage,
       startedAtMs: this.state.startedAtMs,
-      ...(outcome === undefined ? {} : { outcome }),
+      // The prompt is the first of them.
+      ...(outcome === undefined ? {} : { outcome, messagesTaken: this.state.seenMessageIds.length - 1 }),
       ...(status === 'running' || status === 'paused' ? {} : { transcript: this.state.transcript }),
     });
   }
