@@ -100,6 +100,8 @@ export interface StatusPolls {
 }
 
 const pollEveryMs = 1_000;
+/** A look costs three milliseconds. */
+const sceneEveryMs = 150;
 
 /** Until it is stopped, also while everything else goes on. */
 export function pollStatus(queue: string, options: CommandOptions): StatusPolls {
@@ -119,11 +121,20 @@ export function pollStatus(queue: string, options: CommandOptions): StatusPolls 
     previous = new Set(after.workers.map(({ pid }) => pid));
     count += 1;
   };
+  /** Between two questions, because a second worker may be there for less than a second. */
+  const watch = async (untilMs: number): Promise<void> => {
+    while (performance.now() < untilMs) {
+      const { workers } = await settledScene(options.home, queue);
+      if (workers.length > 1)
+        all.push(`at ${new Date().toISOString()} there are two workers: ${JSON.stringify(workers)}`);
+      await new Promise((done) => setTimeout(done, Math.min(sceneEveryMs, Math.max(0, untilMs - performance.now()))));
+    }
+  };
   const loop = (async () => {
     while (!over.signal.aborted) {
       const startMs = performance.now();
       await look().catch((error: unknown) => all.push(`status could not be asked: ${String(error)}`));
-      await new Promise((done) => setTimeout(done, Math.max(0, pollEveryMs - (performance.now() - startMs))));
+      await watch(startMs + pollEveryMs);
     }
   })();
   return {
