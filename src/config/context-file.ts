@@ -1,8 +1,8 @@
 // Reads the context file, ~/.kubiya/config: contexts with their URL and user, users with their token; shared with other programs.
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { Document } from 'yaml';
 import * as v from 'valibot';
-import { KubiyaError, messageOf } from '../errors.ts';
+import { errnoOf, KubiyaError, messageOf } from '../errors.ts';
 import { readTextFile } from '../lib/bounded-file.ts';
 
 /** Ten thousand contexts; a file beyond it is something else. */
@@ -133,10 +133,10 @@ export const fileHint = 'correct the file, or set KUBIYA_CONFIG to another one';
 
 /** The text of the file, empty when there is none. */
 export function readSource(path: string): Reading<string> {
-  if (!existsSync(path)) return { ok: true, value: '' };
   try {
     return { ok: true, value: readTextFile(path, contextFileBytesMax) };
   } catch (error) {
+    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return { ok: true, value: '' };
     return { ok: false, problems: [{ location: path, message: messageOf(error) }] };
   }
 }

@@ -1,5 +1,5 @@
 // Changes the context file: one writer at a time, the old file or the new one and never half of either.
-import { lstatSync, mkdirSync, readlinkSync } from 'node:fs';
+import { lstatSync, mkdirSync, readlinkSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { type ContextEditor, editContexts } from '../config/context-edit.ts';
@@ -56,6 +56,8 @@ async function lockOf(path: string): Promise<Lock> {
 
 function write(path: string, text: string): void {
   try {
+    // Renaming over /dev/null, which is how people say "none", would take it from the whole machine.
+    if (statSync(path, { throwIfNoEntry: false })?.isFile() === false) throw new Error('it is not a regular file');
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     writeFileAtomic(path, text);
   } catch (error) {

@@ -1,5 +1,5 @@
 // The context file through the commands, as real processes: what is kept, what is changed, what is refused and where.
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -16,6 +16,9 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import { createHome, type Home } from '../support/binary.ts';
 import { type CommandOptions, type CommandResult, runCommand } from '../support/run-binary.ts';
+
+/** The first test may have to build the binary. */
+setDefaultTimeout(60_000);
 
 let home: Home;
 beforeEach(() => {
@@ -259,6 +262,12 @@ describe('writing', () => {
     expect((await kubiya('config get-contexts --json')).stdout).toBe('[]\n');
     const nothing = await kubiya('config get-contexts', { environment: { KUBIYA_CONFIG: '/dev/null' } });
     expect(nothing).toMatchObject({ code: 0, stdout: '' });
+    // Nothing that is written to goes in the place of a device.
+    const device = join(home.directory, 'device');
+    symlinkSync('/dev/null', device);
+    const refused = await kubiya('config set-context a', { environment: { KUBIYA_CONFIG: device } });
+    expect(refused.code).toBe(6);
+    expect(statSync('/dev/null').isCharacterDevice()).toBe(true);
   });
 });
 

@@ -1,5 +1,5 @@
 // `kubiya login` and `logout` as real processes against an identity provider over real HTTP; the test is the browser.
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, setDefaultTimeout, test } from 'bun:test';
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, request, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
@@ -8,6 +8,9 @@ import { childEnvironment, commandOf, createHome, type Home } from '../support/b
 import { type IdentityProvider, startIdentityProvider, tokenOf } from '../support/identity-provider.ts';
 import { type CommandOptions, type CommandResult, runCommand } from '../support/run-binary.ts';
 import { until } from '../support/until.ts';
+
+/** The first test may have to build the binary. */
+setDefaultTimeout(60_000);
 
 let home: Home;
 let provider: IdentityProvider;

@@ -1,5 +1,5 @@
 // Every connection of the program through a proxy of the network, with its credentials, and over TLS of a private authority.
-import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from 'bun:test';
 import { type AddressInfo, connect } from 'node:net';
 import { createServer as createTlsServer, type Server } from 'node:tls';
 import { createHome, type Home } from '../support/binary.ts';
@@ -10,6 +10,9 @@ import { type RecordingProxy, startProxy } from '../support/proxy.ts';
 import { type CommandResult, runCommand } from '../support/run-binary.ts';
 import { type ScriptedControlPlane, startScriptedControlPlane } from '../support/scripted-control-plane.ts';
 import { until } from '../support/until.ts';
+
+/** The first test may have to build the binary. */
+setDefaultTimeout(60_000);
 
 const limitMs = 60_000;
 const credentials = 'me:p@ss word';
