@@ -144,7 +144,8 @@ async function live(life: Life, teardown: Teardown, workerTeardown: Teardown): P
     onSupervisor: (supervisor) => link.follow(supervisor),
   });
   teardown.add('HTTP server', 2_000, () => http.stop());
-  scope.log.info('Listening', { web: http.webUrl, metrics: http.metricsUrl });
+  if (http.webUrl !== undefined || http.metricsUrl !== undefined)
+    scope.log.info('Listening', { web: http.webUrl, metrics: http.metricsUrl });
   const record = keepRecord({ config, place, scope, http, queue: typedQueue }, teardown);
   keepSupervised(life, record, teardown);
   await link.tell({ type: 'started', pid: process.pid, instance_id: scope.instanceId, control: http.control });
