@@ -20,7 +20,14 @@ import type { Session } from '../worker/deps.ts';
 import type { RunningWorker } from '../worker/run.ts';
 import { chooseConcurrency } from './concurrency.ts';
 import type { InstanceScope } from './instance-scope.ts';
-import { credentialsOf, register, registerOnce, temporalOf, type RegistrationOptions } from './registration.ts';
+import {
+  credentialsOf,
+  isRefusedForGood,
+  register,
+  registerOnce,
+  temporalOf,
+  type RegistrationOptions,
+} from './registration.ts';
 import { createControlPlaneHealth, notLiveReason, notReadyReason, type ControlPlaneHealth } from './session-health.ts';
 import { createUpkeep, type LostSession, type Upkeep } from './session-upkeep.ts';
 import type { Teardown } from './teardown.ts';
@@ -93,6 +100,12 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   for (const secret of secrets) if (secret) scope.redactor.register(secret);
   let end: { reason: 'shutdown' | 'error'; message?: string } = { reason: 'shutdown' };
   let workerId = (): string => session.workerId;
+  let hasHadItsOne = (): boolean => false;
+  if (config.worker.isOnce && registration.queue_ephemeral === true) {
+    teardown.add('temporary queue', 6_000, async () => {
+      if (hasHadItsOne()) await deleteQueue(client, session.queueId);
+    });
+  }
   teardown.add('disconnect', 6_000, () =>
     client.disconnectWorker(workerId(), {
       reason: end.reason,
@@ -106,6 +119,7 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   const { counters } = meter;
   const worker = await engine.startWorker(session, hostOf(options, registration, meter), options.signal);
   log.info('Connected to Temporal', { address: session.temporal.address, namespace: session.temporal.namespace });
+  hasHadItsOne = () => (worker.work().first?.end ?? null) !== null;
   const controlPlane = createControlPlaneHealth({ address: client.url, clock: systemClock, log: scope.log });
   const upkeep = createUpkeep({
     config,
@@ -149,6 +163,16 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
     };
   };
   return { session, worker, counters, heartbeat, health, lost: upkeep.lost };
+}
+
+/** A temporary queue was made for one execution, which has ended. */
+async function deleteQueue(client: ControlPlaneClient, queueId: string): Promise<void> {
+  try {
+    await client.deleteQueue(queueId);
+  } catch (error) {
+    // Whoever made it was faster.
+    if (!isRefusedForGood(error)) throw error;
+  }
 }
 
 /** What this process does for the Temporal side, wherever that runs. */

@@ -7,6 +7,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
+import type { OutgoingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Certificates } from './certificates.ts';
 
@@ -42,7 +43,7 @@ export async function startTemporalFront(certificates: Certificates, target: str
   });
   server.on('stream', (stream, headers) => {
     stream.on('error', () => undefined);
-    const key = String(headers['authorization'] ?? '').replace('Bearer ', '');
+    const key = (headers['authorization'] ?? '').replace('Bearer ', '');
     if (front.keys.has(key)) return forward(stream, headers, session());
     refusals.set(key, (refusals.get(key) ?? 0) + 1);
     stream.respond(
@@ -79,7 +80,7 @@ function forward(
   upstream: ClientHttp2Session,
 ): void {
   const request = upstream.request({ ...headers, ':scheme': 'http' });
-  let trailers: Record<string, string | string[] | undefined> = {};
+  let trailers: OutgoingHttpHeaders = {};
   const ifOpen = (act: () => void): void => {
     if (!stream.destroyed && !stream.closed) act();
   };
@@ -88,7 +89,9 @@ function forward(
     const isOver = answer['grpc-status'] !== undefined;
     ifOpen(() => stream.respond(answer, { waitForTrailers: !isOver, endStream: isOver }));
   });
-  request.on('trailers', (last) => (trailers = last));
+  request.on('trailers', (last: OutgoingHttpHeaders) => {
+    trailers = last;
+  });
   request.on('data', (chunk: Buffer) => ifOpen(() => stream.write(chunk)));
   request.on('end', () => ifOpen(() => stream.end()));
   stream.on('wantTrailers', () => stream.sendTrailers(trailers));

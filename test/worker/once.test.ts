@@ -144,6 +144,19 @@ describe('a control plane that knows nothing of it', () => {
   });
 });
 
+test('a temporary queue goes with the worker that has had its execution', async () => {
+  const queue = (await server.request('POST', '/api/v1/environments/default/worker-queues', {
+    name: 'borrowed',
+    ephemeral: true,
+    single_execution_mode: true,
+  })) as { id: string };
+  const worker = await start(queue.id);
+  const id = await server.execute('run `echo once`', queue.id);
+  expect(await exitOf(worker)).toBe(0);
+  expect(await status(id)).toBe('completed');
+  expect(await server.request('GET', `/api/v1/worker-queues/${queue.id}`).catch(String)).toContain('answered 404');
+});
+
 test('a temporary queue that is gone ends its worker, with the reason', async () => {
   const queue = (await server.request('POST', '/api/v1/environments/default/worker-queues', {
     name: 'lost',
