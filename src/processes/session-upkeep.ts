@@ -48,7 +48,7 @@ export interface Upkeep {
 /** How soon a refusal of Temporal is noticed here, after its own look has seen it. */
 const lookEveryMs = 1_000;
 /** A key that Temporal refuses is renewed at once, then ever less often: a control plane that hands out a wrong one is not hammered. */
-const renewBackoff = { firstMs: 10_000, mostMs: 300_000 };
+const renewBackoff = { firstMs: 10_000, mostMs: 60_000 };
 /** An execution without a running call may have been ended by somebody else: its state is asked for this often. */
 const settleEveryMs = 5_000;
 /** So many a round; the next round asks for the others. */

@@ -52,8 +52,20 @@ function isRuntimeInstalled(): boolean {
   return '_instance' in Runtime && Runtime._instance !== undefined;
 }
 
-/** During an outage Core repeats itself many times a second: those lines are for debugging. */
-const outageNoise = /retried \d+ times|Task not found when completing/;
+/**
+ * During an outage, or while Temporal refuses the key, Core repeats itself many times a second: those lines are for debugging.
+ * That there is one is said once (temporal-watch.ts), and results that could not be told are kept (journal.ts).
+ */
+const outageNoise = new RegExp(
+  [
+    'retried \\d+ times',
+    'Task not found when completing',
+    'Error when recording heartbeat',
+    'Network error while (sending worker heartbeat|completing)',
+    'Error while polling for',
+    'shutdown_worker rpc errored',
+  ].join('|'),
+);
 
 /** Core's sentence of a workflow task that it answers with a failure; the failure is Rust's debug text. */
 const taskFailure = 'Failing workflow task';
