@@ -177,13 +177,18 @@ function shortValue(value: unknown, short: (text: string) => string): unknown {
 
 function openLogFile(file: LogFileOptions, lineOf: LineOf): RotatingFile {
   const { header } = file;
-  return createRotatingFile({
+  const opened = createRotatingFile({
     ...file,
     header: header && (() => lineOf('info', 'log', header().message, header().fields ?? noFields)),
     trailer: () => lineOf('info', 'log', trailerMessage, { file: file.path }),
-    lossReport: (lines, reason) =>
-      lineOf('warn', 'log', `${lines} lines could not be written (${errnoOf(reason) ?? messageOf(reason)})`, noFields),
+    lossReport: (lines, reason) => {
+      const count = lines === 1 ? '1 line' : `${lines} lines`;
+      return lineOf('warn', 'log', `${count} could not be written (${errnoOf(reason) ?? messageOf(reason)})`, noFields);
+    },
   });
+  // With its header the file is there from the start, also for `tail -f` on a worker whose level leaves nothing to say.
+  if (header !== undefined) opened.write('');
+  return opened;
 }
 
 const levelColours: Readonly<Record<LogLevel, string>> = {

@@ -7,6 +7,8 @@ import type { Meter, WorkFact } from './meter.ts';
 /** What is true at a look; null is not known (yet) and is left out. */
 export interface WorkerSample {
   readonly status: LiveStatus;
+  /** Of the process that hosts Temporal's SDK, when that is not this one. */
+  readonly host: { readonly rssBytes: number; readonly cpuMicroseconds: number } | null;
   /** Ends that were not asked for, since the supervisor started; 0 without one. */
   readonly restarts: number;
   readonly heartbeats: { readonly sent: number; readonly failed: number };
@@ -49,17 +51,21 @@ const lagEveryMs = 1_000;
 /** Names come from agents' configurations: what is beyond so many is counted under `other`. */
 const labelValuesMax = 100;
 
-export function createMetrics(build: Readonly<Record<'version' | 'runtime' | 'queue', string>>): Metrics {
+export function createMetrics(build: Readonly<Record<'version' | 'queue', string>>): Metrics {
   const registry = new Registry();
   const work = createWorkMetrics(registry);
   let sample: WorkerSample | undefined;
   for (const one of sampled) register(registry, one, () => sample);
-  new Gauge({
+  const info = new Gauge({
     name: 'kubiya_build_info',
     help: 'Always 1; its labels say what runs',
-    labelNames: Object.keys(build),
+    labelNames: ['version', 'queue', 'runtime'],
     registers: [registry],
-  }).set(build, 1);
+    collect: () => {
+      info.reset();
+      info.set({ ...build, runtime: sample?.host ? 'node' : 'bun' }, 1);
+    },
+  });
   const lag = watchLag(registry);
   return {
     record: (fact) => work(fact),
@@ -263,11 +269,15 @@ const sampled: readonly Sampled[] = [
     ),
     label: 'outcome',
   },
-  counter('kubiya_process_cpu_seconds_total', 'User and system time of this process', () => {
+  counter('kubiya_process_cpu_seconds_total', 'User and system time of the worker, without its tools', ({ host }) => {
     const { user, system } = process.cpuUsage();
-    return (user + system) / 1_000_000;
+    return (user + system + (host?.cpuMicroseconds ?? 0)) / 1_000_000;
   }),
-  gauge('kubiya_process_resident_memory_bytes', 'Resident memory', ({ status }) => status.rss_bytes),
+  gauge(
+    'kubiya_process_resident_memory_bytes',
+    'Resident memory of the worker, without its tools',
+    (sample) => sample.status.rss_bytes + (sample.host?.rssBytes ?? 0),
+  ),
   gauge('kubiya_process_open_fds', 'Open files, sockets and pipes', openFiles),
 ];
 

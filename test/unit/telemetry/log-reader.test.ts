@@ -51,7 +51,11 @@ describe('what is there', () => {
   });
 
   test('the last that match', async () => {
-    expect(await read({ linesMax: 3, matches: (line) => line.endsWith('5') })).toEqual(['line 5', 'line 15', 'line 25']);
+    expect(await read({ linesMax: 3, matches: (line) => line.endsWith('5') })).toEqual([
+      'line 5',
+      'line 15',
+      'line 25',
+    ]);
     expect(await read({ linesMax: 2, matches: (line) => line === 'line 3' })).toEqual(['line 3']);
   });
 

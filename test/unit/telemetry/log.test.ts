@@ -195,14 +195,45 @@ test('every file starts with its header and a rotated one says where the log goe
   expect(statSync(`${path}.1`).size).toBeLessThanOrEqual(400);
 });
 
-test('stderr gets plain lines, or coloured ones, and a reader that went away is no error', async () => {
+describe('stderr', () => {
   const fixture = join(import.meta.dirname, '../../fixtures/telemetry/stderr-log.ts');
   const run = (stderr: string, command: string) =>
-    Bun.spawnSync(['sh', '-c', command, process.execPath, fixture, stderr], { stdout: 'pipe' });
-  expect(run('plain', '"$0" "$@" 2>&1 >/dev/null').stdout.toString()).toMatch(/^\S+Z \[WARN\] worker: hello n=0\n/);
-  const coloured = run('colour', '"$0" "$@" 2>&1 >/dev/null').stdout.toString().split('\n')[0] ?? '';
-  expect(coloured.replace(/^\S+/, '')).toBe(' \u001b[33m[WARN]\u001b[0m worker: hello n=0');
-  expect(run('plain', '{ { "$0" "$@" 2>&1 >&3; echo "exit $?" >&3; } | true; } 3>&1').stdout.toString()).toBe(
-    'done\nexit 0\n',
-  );
+    Bun.spawnSync(['sh', '-c', command, process.execPath, fixture, stderr], { stdout: 'pipe' }).stdout.toString();
+
+  test('gets plain lines, or coloured ones, every one of them', () => {
+    const plain = run('plain', '"$0" "$@" 2>&1 >/dev/null').split('\n');
+    expect(plain[0]).toMatch(/^\S+Z \[WARN\] worker: hello n=0$/);
+    expect(plain).toHaveLength(5_001);
+    const coloured = run('colour', '"$0" "$@" 2>&1 >/dev/null').split('\n')[0] ?? '';
+    expect(coloured.replace(/^\S+/, '')).toBe(' \u001b[33m[WARN]\u001b[0m worker: hello n=0');
+  });
+
+  test('a file is appended to, not written over', () => {
+    writeFileSync(path, '');
+    expect(run('plain', `{ echo before >&2; "$0" "$@"; } 2>"${path}"`)).toStartWith('done');
+    expect(lines()).toHaveLength(5_001);
+    expect(lines()[0]).toBe('before');
+  });
+
+  test('a reader that went away is no error', () => {
+    const command = '{ { "$0" "$@" 2>&1 >&3; echo "exit $?" >&3; } | true; } 3>&1';
+    expect(run('plain', command).split('\n').slice(0, 3)).toEqual([expect.stringMatching(/^done/), 'exit 0', '']);
+  });
+
+  test('a reader that is slow gets everything, and one that stopped reading holds nobody', () => {
+    // 5,000 lines are several times what a pipe holds.
+    const slow = '{ { "$0" "$@" 2>&1 >&3; } | { sleep 0.3; wc -l >&3; }; } 3>&1';
+    expect(run('plain', slow).split('\n').at(-2)?.trim()).toBe('5000');
+    const stopped = '{ { "$0" "$@" 2>&1 >&3; echo "exit $?" >&3; } | sleep 3; } 3>&1';
+    const [done = '', exit] = run('plain', stopped).split('\n');
+    expect(Number(/done in (\d+)/.exec(done)?.[1])).toBeLessThan(1_000);
+    expect(exit).toBe('exit 0');
+  });
+
+  test('what a reader has missed is said when it reads again', () => {
+    const text = run('plain', '{ { "$0" "$@" 60000 2>&1 >&3; } | { sleep 0.3; cat >&3; }; } 3>&1');
+    const shown = text.split('\n').filter((line) => line.includes('hello')).length;
+    expect(Number(/^(\d+) lines are not shown here/m.exec(text)?.[1])).toBe(60_000 - shown);
+    expect(shown).toBeGreaterThan(20_000);
+  });
 });

@@ -25,6 +25,7 @@ const sample: WorkerSample = {
     warnings: [],
     not_ready_reason: 'the worker is starting',
   },
+  host: null,
   restarts: 3,
   heartbeats: { sent: 0, failed: 0 },
   backlog: null,
@@ -33,7 +34,7 @@ const sample: WorkerSample = {
   controlPlaneBytes: { sent: 0, received: 0 },
   spans: null,
 };
-const build = { version: '1', runtime: 'bun', queue: 'a "queue"\\ with\nlines' };
+const build = { version: '1', queue: 'a "queue"\\ with\nlines' };
 const usage = { inputTokens: 1, outputTokens: 2, cacheReadTokens: 0, cacheWriteTokens: 0 };
 const origin = { executionId: 'e', agentName: 'a', startedAtMs: 0, durationMs: 1_500 };
 const modelCalled = (changes: Partial<Extract<WorkFact, { type: 'model_called' }>> = {}): WorkFact => ({
@@ -83,9 +84,16 @@ test('a value that vanishes does not stay, and a counter that is read elsewhere 
   metrics.stop();
 });
 
+test('what Node hosts is counted with us', async () => {
+  const page = await pageAfter([], { ...sample, host: { rssBytes: 100, cpuMicroseconds: 5_000_000_000 } });
+  expect(page.get('kubiya_build_info')?.samples[0]?.labels['runtime']).toBe('node');
+  expect(valueOf(page, 'kubiya_process_resident_memory_bytes')).toBe(101);
+  expect(valueOf(page, 'kubiya_process_cpu_seconds_total')).toBeGreaterThan(5_000);
+});
+
 test('labels of any text are escaped', async () => {
   const page = await pageAfter([modelCalled({ model: 'odd "model"\n\\' })]);
-  expect(page.get('kubiya_build_info')?.samples[0]?.labels).toEqual(build);
+  expect(page.get('kubiya_build_info')?.samples[0]?.labels).toEqual({ ...build, runtime: 'bun' });
   expect(valueOf(page, 'kubiya_model_requests_total', { model: 'odd "model"\n\\' })).toBe(1);
 });
 
