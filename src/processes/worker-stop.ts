@@ -11,7 +11,10 @@ import { type InstancePlace, readPlace } from '../supervisor/select.ts';
 import type { ProcessIo } from './process-io.ts';
 
 const pollMs = 100;
-const answerMsMax = 2_000;
+/** An answer takes milliseconds; a machine that is busy with something else may need seconds. */
+const answerMsMax = 5_000;
+/** With --force a process that does not answer is killed: nothing is lost by not waiting longer. */
+const forcedAnswerMsMax = 1_000;
 /** A process of ours that has not answered for longer than the hang limit of a supervisor will not answer any more. */
 const silentMsMax = 75_000;
 /** With --force a process has so long to go by itself. */
@@ -92,8 +95,9 @@ async function askOne(running: Running, { isForced, timeoutMs }: StopOptions): P
     reason: isForced ? 'stopped at once by `kubiya worker stop --force`' : 'stopped by `kubiya worker stop`',
     ...(timeoutMs === undefined ? {} : { drain_timeout_ms: timeoutMs }),
   };
-  const control = await provenControl(running);
-  if (control !== undefined && (await askToStop(control, request, answerMsMax))) return;
+  const timeMs = isForced ? forcedAnswerMsMax : answerMsMax;
+  const control = await provenControl(running, timeMs);
+  if (control !== undefined && (await askToStop(control, request, timeMs))) return;
   const { pid, start_time } = running.record;
   if (isForced || !isSameProcess(pid, start_time)) return;
   throw new KubiyaError(`the ${running.kind} ${pid} does not answer`, {
@@ -104,10 +108,10 @@ async function askOne(running: Running, { isForced, timeoutMs }: StopOptions): P
 }
 
 /** Where it answers, once it has said over loopback that it is the one of the record. */
-async function provenControl({ kind, record }: Running): Promise<ControlAddress | undefined> {
+async function provenControl({ kind, record }: Running, timeMs: number): Promise<ControlAddress | undefined> {
   const { control, instance_id } = record;
   if (!control) return undefined;
-  const answer = await (kind === 'supervisor' ? askSupervisor : askStatus)(control, answerMsMax);
+  const answer = await (kind === 'supervisor' ? askSupervisor : askStatus)(control, timeMs);
   return answer?.instance_id === instance_id ? control : undefined;
 }
 
