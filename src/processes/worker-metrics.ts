@@ -73,7 +73,7 @@ export async function startWorkerMetrics(options: WorkerMetricsOptions, teardown
 /** Loaded only where somebody can look: the library costs a few milliseconds and megabytes. */
 async function loadMetrics(queue: string): Promise<Metrics> {
   const { createMetrics } = await import('../telemetry/metrics.ts');
-  return createMetrics({ version, runtime: 'bun', queue });
+  return createMetrics({ version, queue });
 }
 
 const noEvents = { queued: 0, delivered: 0, droppedChunks: 0, refused: 0, failedAttempts: 0 };
@@ -85,6 +85,8 @@ function sampleOf(
   const stats = running?.worker.stats();
   return {
     status: view.snapshot(),
+    host:
+      stats?.rssBytes === undefined ? null : { rssBytes: stats.rssBytes, cpuMicroseconds: stats.cpuMicroseconds ?? 0 },
     restarts: config.supervisedBy?.reveal().restarts ?? 0,
     heartbeats: running?.heartbeat.counters ?? { sent: 0, failed: 0 },
     backlog: running?.worker.temporal().backlog ?? null,

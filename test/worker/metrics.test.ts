@@ -79,7 +79,7 @@ beforeAll(async () => {
     KUBIYA_MODEL: model,
   });
   ports = await portsOf(lab.worker.process);
-});
+}, 90_000);
 afterAll(async () => {
   await lab.stop();
   await models.stop();

@@ -16,7 +16,7 @@ let server: LocalServer;
 beforeAll(async () => {
   home = createHome();
   server = await startLocalServer({ home });
-});
+}, 90_000);
 afterAll(async () => {
   await server.stop();
   await home.waitUntilEmpty(5_000);

@@ -27,7 +27,7 @@ beforeAll(async () => {
       usage: { input: 20, output: 3, cacheRead: 8 },
     };
   });
-});
+}, 90_000);
 beforeEach(async () => {
   await collector?.stop();
   collector = await startOtlpCollector();

@@ -27,7 +27,7 @@ export function createCallTool(
     const { call, executionId } = input;
     const interrupted = (outputSeen: string): ToolResult => {
       const result = interruptedResult(outputSeen);
-      log(input, result, deps);
+      record(input, result, true, deps);
       return result;
     };
     const result = await runAttempt({ executionId, callId: call.callId, heartbeatEveryMs }, deps, (attempt) =>
@@ -110,17 +110,12 @@ function record(input: CallToolInput, result: ToolResult, isKnown: boolean, deps
     isKnown,
     outcome: result.status,
   });
-  log(input, result, deps);
-}
-
-function log({ executionId, turn, call }: CallToolInput, result: ToolResult, deps: WorkerDeps): void {
-  const reason = result.status === 'success' ? undefined : (result.error ?? result.status);
   logCall(deps, {
     execution: executionId,
-    turn,
+    turn: input.turn,
     called: { tool: call.name },
     durationMs: result.durationMs,
-    reason,
+    reason: result.status === 'success' ? undefined : (result.error ?? result.status),
   });
 }
 
