@@ -3,6 +3,7 @@ import type * as yamlModule from 'yaml';
 import type { Document, Node, YAMLMap, YAMLSeq } from 'yaml';
 import { KubiyaError } from '../errors.ts';
 import { fileError, parseDocument } from './context-file.ts';
+import { options } from './options.ts';
 
 /** What a change may do; every name is that of a context unless it says otherwise. */
 export interface ContextEditor {
@@ -85,7 +86,9 @@ function createEditor(document: Document, yaml: Yaml): ContextEditor {
       const entry = found ?? add(document, yaml, { list: 'contexts', name, key: 'context' });
       const body = entry.body();
       const user = values.user ?? userOf(entry) ?? name;
-      if (values.url !== undefined) put(body, yaml, 'api-url', values.url);
+      // Other programs that read this file want an address in it.
+      const url = values.url ?? (found === undefined ? options.controlPlaneUrl.default : undefined);
+      if (url !== undefined) put(body, yaml, 'api-url', url);
       if (values.organization !== undefined) put(body, yaml, 'organization', values.organization);
       if (values.user !== undefined || values.token !== undefined) put(body, yaml, 'user', user);
       if (values.usesV1Api !== undefined) put(body, yaml, 'use-v1-api', String(values.usesV1Api));

@@ -1,7 +1,6 @@
 // `kubiya login`: a person signs in at the identity provider in a browser, and the token becomes that of a context.
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config/config.ts';
-import { options } from '../config/options.ts';
 import { KubiyaError } from '../errors.ts';
 import { createFetch } from '../lib/network.ts';
 import { openBrowser } from './browser.ts';
@@ -104,9 +103,8 @@ async function store(config: Config, token: IdentityToken): Promise<LoginResult>
   const context = config.context ?? token.organization ?? 'kubiya';
   const user = token.email ?? token.subject ?? context;
   await changeContexts(config, (contexts) => {
-    const { isNew } = contexts.set(context, { user, token: token.raw, organization: token.organization });
-    if (controlPlane.isUrlExplicit) contexts.set(context, { url: controlPlane.url });
-    else if (isNew) contexts.set(context, { url: options.controlPlaneUrl.default });
+    const url = controlPlane.isUrlExplicit ? controlPlane.url : undefined;
+    contexts.set(context, { url, user, token: token.raw, organization: token.organization });
     contexts.use(context);
   });
   return { context, user, organization: token.organization, expiresAt: new Date(token.expiryMs) };

@@ -51,8 +51,6 @@ export default defineCommand({
     const made = await changeContexts(await loadConfig(), (contexts) => {
       const values = { url: args['api-url'], organization: args.organization, user: args.user, token };
       const { isNew, user } = contexts.set(name, { ...values, usesV1Api: isV1Given ? args['use-v1-api'] : undefined });
-      // Other programs that read this file want an address in it.
-      if (isNew && args['api-url'] === undefined) contexts.set(name, { url: options.controlPlaneUrl.default });
       return { name, user, is_new: isNew, is_current: contexts.current() === name };
     });
     if (args.json) return await output.printJson(made);
