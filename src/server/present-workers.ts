@@ -10,6 +10,9 @@ type Deps = Pick<ServerDeps, 'store' | 'clock' | 'log' | 'wake'>;
 /** From its registration to its first heartbeat a worker connects to Temporal, which takes a second, or ten on a bad line. */
 const firstHeartbeatMsMax = 10_000;
 
+/** Status of a worker that ended without a word, until a successor takes over what it held. */
+export const vanishedStatus = 'vanished';
+
 /** The live ones, and those on their way. */
 export function presentWorkers(deps: Deps, queueId: string): WorkerRecord[] {
   dropDeadWorkers(deps, queueId);
@@ -25,6 +28,8 @@ export function presentWorkers(deps: Deps, queueId: string): WorkerRecord[] {
 export function dropDeadWorkers({ store, log, wake }: Deps, queueId: string): void {
   for (const worker of store.queues.liveWorkers(queueId)) {
     if (!isKnownDead(worker)) continue;
+    // What it held is still to be taken over.
+    store.queues.describe(worker.id, { ...worker.body, status: vanishedStatus });
     store.queues.disconnect(worker.id);
     log.info('A worker of this machine is gone without a word', { worker: worker.id });
     wake();

@@ -1,6 +1,7 @@
 // Gives a killed worker's calls to its successor at once, which would otherwise wait for the heartbeats and queues to time out.
 import { messageOf } from '../errors.ts';
 import type { ServerDeps } from './deps.ts';
+import { vanishedStatus } from './present-workers.ts';
 import type { WorkerRecord } from './store/queues.ts';
 
 /** What one worker holds at once is far less; the rest is found by its timeouts, as without this. */
@@ -20,7 +21,10 @@ export async function takeOver(deps: ServerDeps, successor: WorkerRecord): Promi
   try {
     const dead = predecessors(deps, successor);
     if (dead.length === 0) return;
-    for (const { id } of dead) store.queues.disconnect(id);
+    for (const { id, body } of dead) {
+      store.queues.describe(id, { ...body, status: 'gone' });
+      store.queues.disconnect(id);
+    }
     const held = store.executions.openOfQueue(successor.queueId).filter(({ isWorkflowStarted }) => isWorkflowStarted);
     const ids = held.slice(0, executionsMax).map(({ id }) => id);
     const workerIds = dead.map(({ id }) => id);
@@ -53,6 +57,9 @@ function predecessors({ store }: ServerDeps, successor: WorkerRecord): WorkerRec
   return store.queues
     .knownWorkers(successor.queueId)
     .filter(
-      ({ id, body }) => id !== successor.id && body['journal_id'] === journal && store.queues.findWorker(id) !== null,
+      ({ id, body }) =>
+        id !== successor.id &&
+        body['journal_id'] === journal &&
+        (body['status'] === vanishedStatus || store.queues.findWorker(id) !== null),
     );
 }
