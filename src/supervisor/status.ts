@@ -154,7 +154,7 @@ function supervised(facts: Facts, supervisor: SupervisorRecord): WorkerStatus {
     healthy: isHealthy(state, live),
     mode: 'daemon',
     pid: supervisor.pid,
-    worker_pid: workerPid,
+    worker_pid: workerPid ?? live?.pid ?? null,
     started_at: supervisor.started_at,
     state_since: live !== undefined && state === live.state ? live.state_since : supervisor.state_since,
     restarts: supervisor.restarts,

@@ -51,8 +51,10 @@ export class DaemonLab {
     const agent = await startStepAgent(home.directory, { steps: stepsPerExecution, pauses });
     const server = await startLocalServer({ home });
     const disk = await openSmallDisk(join(home.kubiyaHome, 'workers', queue), diskMegabytes);
-    // In an environment without our home, so that nobody takes it for one of ours.
-    const stranger = spawn('sleep', ['86400'], { stdio: 'ignore', env: {}, cwd: '/', detached: true });
+    // Without our home in its environment, so that nobody takes it for one of ours; the test runner's marker ends it after a kill.
+    const { KUBIYA_INSTANCE: marker = '' } = process.env;
+    const env = { KUBIYA_INSTANCE: marker };
+    const stranger = spawn('sleep', ['86400'], { stdio: 'ignore', env, cwd: '/', detached: true });
     const pid = stranger.pid ?? 0;
     return new DaemonLab(home, server, agent, disk, { pid, startTime: processStartTime(pid) ?? '' }, options);
   }

@@ -453,6 +453,19 @@ describe('supervised', () => {
   });
 });
 
+test('a daemon of another container that answers is known by its answers alone', async () => {
+  const [boss, self] = [living(), living()].map((identity) => ({ ...identity, pid_namespace: 'pid:[1]' })) as [
+    Identity,
+    Identity,
+  ];
+  const worker = answering(() => liveOf(self.pid));
+  const control: ControlAddress = answering(() =>
+    supervisorOf(boss, control, { worker_pid: self.pid, worker_control: worker }),
+  );
+  writeSupervisor(directory, supervisorOf(boss, control));
+  expect(await status()).toMatchObject({ state: 'running', healthy: true, pid: boss.pid, worker_pid: self.pid });
+});
+
 test.each(['', '{"pid": 1', '[]', '{"instance_id":"i","pid":"1"}', '\u0000'])(
   'a record that is %p is none',
   (content) => {
