@@ -30,6 +30,8 @@ export interface WorkerMetrics {
 
 /** The interval of the worker guide's `Metrics:` line. */
 const lineEveryMs = 60_000;
+/** Of Prometheus' text format, which also that of Temporal's SDK is in. */
+const prometheusContentType = 'text/plain; version=0.0.4; charset=utf-8';
 /** Temporal's page comes from a thread of this process; when it does not, its part is left out. */
 const temporalPageLimitMs = 2_000;
 
@@ -53,7 +55,7 @@ export async function startWorkerMetrics(options: WorkerMetricsOptions, teardown
   const temporalMetricsPort = hasListener ? await freePort() : undefined;
   return {
     telemetry: { meters: [metrics, tracer].filter((meter) => meter !== undefined), temporalMetricsPort },
-    contentType: 'text/plain; version=0.0.4; charset=utf-8',
+    contentType: prometheusContentType,
     page: async () => {
       if (metrics === undefined) throw new Error('no metrics are kept');
       const [own, temporals] = await Promise.all([metrics.text(sample()), temporalPage(running, temporalMetricsPort)]);

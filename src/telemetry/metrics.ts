@@ -36,8 +36,6 @@ export interface Metrics extends Meter {
   stop(): void;
 }
 
-export const metricsContentType = Registry.PROMETHEUS_CONTENT_TYPE;
-
 /** From a one-word answer to the longest that a day's agent runs; a quarter to a half between neighbours. */
 const executionSecondsBuckets = [1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 14_400, 86_400];
 /** From a server on the same machine to a reasoning model that thinks for minutes. */
