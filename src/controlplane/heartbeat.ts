@@ -48,78 +48,117 @@ export interface HeartbeatLoop {
 const unknownWorkerCodes = /^(worker_|queue_|worker_queue_)?not_found$|^conflict$|^http_410$/;
 
 export function startHeartbeat(options: HeartbeatOptions): HeartbeatLoop {
-  const { clock = systemClock } = options;
-  const stopped = new AbortController();
-  const counters = { sent: 0, failed: 0 };
-  let workerId = options.workerId;
-  let lastSuccessMs: number | undefined;
-  let lastAttemptMs = clock.elapsed();
-  let isRegistering = false;
-  let failures = 0;
+  return new Beats(options);
+}
+
+class Beats implements HeartbeatLoop {
+  readonly first: Promise<boolean>;
+  readonly counters = { sent: 0, failed: 0 };
+  readonly #options: HeartbeatOptions;
+  readonly #clock: Clock;
+  readonly #stopped = new AbortController();
+  readonly #loop: Promise<void>;
+  #workerId: string;
+  #lastSuccessMs: number | undefined;
+  #lastAttemptMs: number;
+  #isRegistering = false;
+  #failures = 0;
   /** Since a beat last arrived. */
-  let registrations = 0;
-  let nap = new AbortController();
-  let isDue = false;
-  const hurry = (): void => {
-    isDue = true;
-    nap.abort();
-  };
+  #registrations = 0;
+  #nap = new AbortController();
+  #isDue = false;
+
+  constructor(options: HeartbeatOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#workerId = options.workerId;
+    this.#lastAttemptMs = this.#clock.elapsed();
+    const begun = this.#beat();
+    this.first = begun.then(() => this.#lastSuccessMs !== undefined);
+    this.#loop = begun.then((delayMs) => this.#run(delayMs));
+  }
+
+  workerId(): string {
+    return this.#workerId;
+  }
+
+  setWorkerId(id: string): void {
+    this.#workerId = id;
+    this.beatNow();
+  }
+
+  beatNow(): void {
+    this.#isDue = true;
+    this.#nap.abort();
+  }
+
+  lastSuccessAgeMs(): number | undefined {
+    return this.#lastSuccessMs === undefined ? undefined : this.#clock.elapsed() - this.#lastSuccessMs;
+  }
+
+  lastAttemptAgeMs(): number {
+    return this.#isRegistering ? 0 : this.#clock.elapsed() - this.#lastAttemptMs;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#loop;
+  }
+
+  async #run(firstDelayMs: number): Promise<void> {
+    const { signal } = this.#stopped;
+    for (let delayMs = firstDelayMs; !signal.aborted;) {
+      this.#nap = new AbortController();
+      if (!this.#isDue)
+        await this.#clock.sleep(delayMs, AbortSignal.any([signal, this.#nap.signal])).catch(() => undefined);
+      this.#isDue = false;
+      if (!signal.aborted) delayMs = await this.#beat();
+    }
+  }
 
   /** Gives how long to wait for the next one. */
-  const beat = async (): Promise<number> => {
-    lastAttemptMs = clock.elapsed();
+  async #beat(): Promise<number> {
+    const { client, payload, onBeat, intervalMs } = this.#options;
+    const { signal } = this.#stopped;
+    this.#lastAttemptMs = this.#clock.elapsed();
     try {
-      const call = { signal: stopped.signal, timeoutMs: heartbeatTimeoutMs, attemptsMax: 1 };
-      await options.client.sendHeartbeat(workerId, await options.payload(), call);
-      lastSuccessMs = clock.elapsed();
-      counters.sent += 1;
-      failures = 0;
-      registrations = 0;
-      options.onBeat?.({});
-      return options.intervalMs;
+      const call = { signal, timeoutMs: heartbeatTimeoutMs, attemptsMax: 1 };
+      await client.sendHeartbeat(this.#workerId, await payload(), call);
     } catch (error) {
-      if (stopped.signal.aborted) return 0;
+      if (signal.aborted) return 0;
       if (!(error instanceof KubiyaError)) throw error;
-      counters.failed += 1;
-      failures += 1;
-      options.onBeat?.({ error });
-      const nextMs = delayAfter(error, failures, options);
-      if (!unknownWorkerCodes.test(error.code)) return nextMs;
-      isRegistering = true;
-      const newId = await options.onUnknownWorker(stopped.signal).finally(() => (isRegistering = false));
-      if (newId === undefined) return nextMs;
-      workerId = newId;
-      registrations += 1;
-      // Told at once, unless the server forgets as fast as it is told.
-      return registrations === 1 ? 0 : nextMs;
+      return await this.#afterFailure(error);
     }
-  };
-  const begun = beat();
-  const loop = begun.then(async (firstDelayMs) => {
-    let delayMs = firstDelayMs;
-    while (!stopped.signal.aborted) {
-      nap = new AbortController();
-      if (!isDue) await clock.sleep(delayMs, AbortSignal.any([stopped.signal, nap.signal])).catch(() => undefined);
-      isDue = false;
-      if (!stopped.signal.aborted) delayMs = await beat();
+    this.#lastSuccessMs = this.#clock.elapsed();
+    this.counters.sent += 1;
+    this.#failures = 0;
+    this.#registrations = 0;
+    onBeat?.({});
+    return intervalMs;
+  }
+
+  async #registerAgain(): Promise<string | undefined> {
+    this.#isRegistering = true;
+    try {
+      return await this.#options.onUnknownWorker(this.#stopped.signal);
+    } finally {
+      this.#isRegistering = false;
     }
-  });
-  return {
-    first: begun.then(() => lastSuccessMs !== undefined),
-    workerId: () => workerId,
-    setWorkerId: (id) => {
-      workerId = id;
-      hurry();
-    },
-    beatNow: hurry,
-    counters,
-    lastAttemptAgeMs: () => (isRegistering ? 0 : clock.elapsed() - lastAttemptMs),
-    lastSuccessAgeMs: () => (lastSuccessMs === undefined ? undefined : clock.elapsed() - lastSuccessMs),
-    stop: async () => {
-      stopped.abort();
-      await loop;
-    },
-  };
+  }
+
+  async #afterFailure(error: KubiyaError): Promise<number> {
+    this.counters.failed += 1;
+    this.#failures += 1;
+    this.#options.onBeat?.({ error });
+    const nextMs = delayAfter(error, this.#failures, this.#options);
+    if (!unknownWorkerCodes.test(error.code)) return nextMs;
+    const newId = await this.#registerAgain();
+    if (newId === undefined) return nextMs;
+    this.#workerId = newId;
+    this.#registrations += 1;
+    // Told at once, unless the server forgets as fast as it is told.
+    return this.#registrations === 1 ? 0 : nextMs;
+  }
 }
 
 function delayAfter(

@@ -55,83 +55,100 @@ const settleEveryMs = 5_000;
 const settledPerRoundMax = 20;
 
 export function createUpkeep(options: UpkeepOptions): Upkeep {
-  const { config, worker, clock, log, redactor } = options;
-  const stopped = new AbortController();
-  let { registration } = options;
-  let temporal = temporalOf(config, registration);
-  let lose: (lost: LostSession) => void = () => undefined;
-  const lost = new Promise<LostSession>((resolve) => (lose = resolve));
-  let pending: Promise<string> | undefined;
-  let watching: Promise<unknown> = Promise.resolve();
+  return new SessionUpkeep(options);
+}
 
-  const adopt = async (next: WorkerStartResponse): Promise<string> => {
-    const moved = movedTo(registration, next);
-    registration = next;
+class SessionUpkeep implements Upkeep {
+  readonly lost: Promise<LostSession>;
+  readonly #options: UpkeepOptions;
+  readonly #stopped = new AbortController();
+  #registration: WorkerStartResponse;
+  #temporal: TemporalAddress;
+  #lose: (lost: LostSession) => void = () => undefined;
+  #pending: Promise<string> | undefined;
+  #watching: Promise<unknown> = Promise.resolve();
+
+  constructor(options: UpkeepOptions) {
+    this.#options = options;
+    this.#registration = options.registration;
+    this.#temporal = temporalOf(options.config, options.registration);
+    this.lost = new Promise((resolve) => (this.#lose = resolve));
+  }
+
+  async onUnknownWorker(signal: AbortSignal): Promise<string | undefined> {
+    const { log } = this.#options;
+    log.warn('The control plane no longer knows this worker, registering again', {
+      worker: this.#registration.worker_id,
+    });
+    try {
+      return await this.#registerAgain(signal);
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      const reason = messageOf(error);
+      if (this.#registration.queue_ephemeral === true && isRefusedForGood(error)) {
+        const sentence = `this worker has lost its temporary queue: ${reason}`;
+        this.#lose({ reason: sentence, exitCode: exitCodes.api_refused, isRetryable: false });
+      } else log.warn('Registering again failed; it is tried again with the next heartbeat', { reason });
+      return undefined;
+    }
+  }
+
+  watch(heartbeat: HeartbeatLoop): void {
+    const { config, clock, log, worker } = this.#options;
+    const { signal } = this.#stopped;
+    const onJump = (ms: number): void => {
+      log.info(`This process did not run for ${Math.round(ms / 1000)} s, or the clock was set`);
+      heartbeat.beatNow();
+      worker.wake();
+    };
+    const renew = async (): Promise<void> => heartbeat.setWorkerId(await this.#registerAgain(signal));
+    const isEndAwaited = config.worker.isOnce || config.worker.idleTimeoutMs !== undefined;
+    this.#watching = Promise.all([
+      watchTime(clock, onJump, signal),
+      renewWhenRefused({ worker, clock, log, renew }, signal),
+      isEndAwaited ? settleOpen(this.#options, signal) : undefined,
+    ]);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#watching;
+  }
+
+  /** Never two at once. */
+  async #registerAgain(signal: AbortSignal): Promise<string> {
+    this.#pending ??= this.#register(signal);
+    try {
+      return await this.#pending;
+    } finally {
+      this.#pending = undefined;
+    }
+  }
+
+  async #register(signal: AbortSignal): Promise<string> {
+    return await this.#adopt(await this.#options.register(AbortSignal.any([signal, this.#stopped.signal])));
+  }
+
+  async #adopt(next: WorkerStartResponse): Promise<string> {
+    const { log, redactor, worker, config, onWorkerId } = this.#options;
+    const moved = movedTo(this.#registration, next);
+    this.#registration = next;
     if (moved !== undefined) {
-      lose({
-        reason: `the control plane ${moved}, which only a new start can take up`,
-        exitCode: 1,
-        isRetryable: true,
-      });
+      const reason = `the control plane ${moved}, which only a new start can take up`;
+      this.#lose({ reason, exitCode: 1, isRetryable: true });
       return next.worker_id;
     }
-    options.onWorkerId(next.worker_id);
+    onWorkerId(next.worker_id);
     log.info('Registered again', { worker: next.worker_id });
     const address = temporalOf(config, next);
     if (address.apiKey !== undefined) redactor.register(address.apiKey);
-    if (!isSameTemporal(temporal, address)) {
+    if (!isSameTemporal(this.#temporal, address)) {
       await worker.renew(address);
       log.info('Temporal is used with what the control plane now says', { address: address.address });
-      temporal = address;
+      this.#temporal = address;
     }
     return next.worker_id;
-  };
-  /** Never two at once. */
-  const registerAgain = (signal: AbortSignal): Promise<string> =>
-    (pending ??= options
-      .register(AbortSignal.any([signal, stopped.signal]))
-      .then(adopt)
-      .finally(() => (pending = undefined)));
-
-  return {
-    lost,
-    onUnknownWorker: async (signal) => {
-      log.warn('The control plane no longer knows this worker, registering again', { worker: registration.worker_id });
-      try {
-        return await registerAgain(signal);
-      } catch (error) {
-        if (signal.aborted) return undefined;
-        const reason = messageOf(error);
-        if (registration.queue_ephemeral === true && isRefusedForGood(error)) {
-          lose({
-            reason: `this worker has lost its temporary queue: ${reason}`,
-            exitCode: exitCodes.api_refused,
-            isRetryable: false,
-          });
-        } else log.warn('Registering again failed; it is tried again with the next heartbeat', { reason });
-        return undefined;
-      }
-    },
-    watch: (heartbeat) => {
-      const onJump = (ms: number): void => {
-        log.info(`This process did not run for ${Math.round(ms / 1000)} s, or the clock was set`);
-        heartbeat.beatNow();
-        worker.wake();
-      };
-      const renew = async (signal: AbortSignal): Promise<void> => heartbeat.setWorkerId(await registerAgain(signal));
-      watching = Promise.all([
-        watchTime(clock, onJump, stopped.signal),
-        renewWhenRefused({ ...options, renew }, stopped.signal),
-        config.worker.isOnce || config.worker.idleTimeoutMs !== undefined
-          ? settleOpen(options, stopped.signal)
-          : undefined,
-      ]);
-    },
-    stop: async () => {
-      stopped.abort();
-      await watching;
-    },
-  };
+  }
 }
 
 /** What a running worker cannot change. */
@@ -148,7 +165,7 @@ function isSameTemporal(one: TemporalAddress, other: TemporalAddress): boolean {
 }
 
 type RenewOptions = Pick<UpkeepOptions, 'worker' | 'clock' | 'log'> & {
-  readonly renew: (signal: AbortSignal) => Promise<void>;
+  readonly renew: () => Promise<void>;
 };
 
 async function renewWhenRefused({ worker, clock, log, renew }: RenewOptions, signal: AbortSignal): Promise<void> {
@@ -160,7 +177,7 @@ async function renewWhenRefused({ worker, clock, log, renew }: RenewOptions, sig
     else if (!signal.aborted && (attempt === 0 || clock.elapsed() >= notBeforeMs)) {
       attempt += 1;
       try {
-        await renew(signal);
+        await renew();
       } catch (error) {
         if (!signal.aborted) log.warn('A new key for Temporal could not be had', { attempt, reason: messageOf(error) });
       }

@@ -88,11 +88,8 @@ const failedStartDrainMs = 10_000;
 export async function startSessionWorker(options: SessionWorkerOptions, teardown: Teardown): Promise<SessionWorker> {
   const { config, scope, client, place } = options;
   const log = scope.log.child('worker');
-  const systemInfo = createSystemInfoCollector({
-    version,
-    workingDirectory: place.directory,
-    dataDirectory: place.directory,
-  });
+  const { directory } = place;
+  const systemInfo = createSystemInfoCollector({ version, workingDirectory: directory, dataDirectory: directory });
   const registering: RegistrationOptions = { ...options, journalDirectory: place.journalDirectory, systemInfo };
   const registration = await register(registering, scope.log, options.signal);
   const session = sessionOf(options, registration);
@@ -144,7 +141,24 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   void worker.ended.catch((error: unknown) => (end = { reason: 'error', message: messageOf(error) }));
   await listed(options, session, heartbeat);
   isHandedOver = true;
-  const health = (): SessionHealth => {
+  const health = healthOf({ session, worker, heartbeat, controlPlane }, config.worker.heartbeatIntervalMs);
+  return { session, worker, counters, heartbeat, health, lost: upkeep.lost };
+}
+
+function healthOf(
+  {
+    session,
+    worker,
+    heartbeat,
+    controlPlane,
+  }: Pick<BeatParts, 'controlPlane'> & {
+    readonly session: Session;
+    readonly worker: HostedWorker;
+    readonly heartbeat: HeartbeatLoop;
+  },
+  heartbeatIntervalMs: number,
+): () => SessionHealth {
+  return () => {
     const { isUp, since, reason, pollAgeMs } = worker.temporal();
     const facts = {
       controlPlane: controlPlane.view(),
@@ -153,16 +167,15 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
       pollAgeMs,
     };
     return {
-      workerId: workerId(),
+      workerId: heartbeat.workerId(),
       ...facts,
       slots: worker.slots(),
       executions: worker.work().live,
       otherRssBytes: worker.stats().rssBytes ?? 0,
-      notReadyReason: notReadyReason({ ...facts, heartbeatIntervalMs: config.worker.heartbeatIntervalMs }),
-      notLiveReason: notLiveReason(heartbeat.lastAttemptAgeMs(), config.worker.heartbeatIntervalMs),
+      notReadyReason: notReadyReason({ ...facts, heartbeatIntervalMs }),
+      notLiveReason: notLiveReason(heartbeat.lastAttemptAgeMs(), heartbeatIntervalMs),
     };
   };
-  return { session, worker, counters, heartbeat, health, lost: upkeep.lost };
 }
 
 /** A temporary queue was made for one execution, which has ended. */

@@ -34,78 +34,104 @@ const stateLookMs = 1_000;
 
 /** Resolves when the worker polls. Throws a KubiyaError when Temporal cannot be reached or refuses, else the signal's reason. */
 export async function startPolling(session: Session, deps: WorkerDeps, signal: AbortSignal): Promise<Polling> {
-  const { log, clock } = deps;
-  const stopping = new AbortController();
-  let { temporal } = session;
-  let connection = await connect(session, temporal, deps, signal);
-  let worker = await createWorker(session, deps, connection, temporal);
-  let renewed = new AbortController();
+  const connection = await connect(session, session.temporal, deps, signal);
+  const worker = await createWorker(session, deps, connection, session.temporal);
+  return new LastingPolling(session, deps, { connection, worker });
+}
 
-  const reopen = async (faults: number): Promise<boolean> => {
-    for (let attempt = faults; !stopping.signal.aborted; attempt += 1) {
-      renewed = new AbortController();
-      const nap = AbortSignal.any([stopping.signal, renewed.signal]);
-      await clock.sleep(backoffDelayMs(attempt, reopenBackoff), nap).catch(() => undefined);
-      if (stopping.signal.aborted) break;
-      try {
-        connection = await connectOnce(session, temporal);
-        worker = await createWorker(session, deps, connection, temporal);
-        log.info('Polling Temporal again', { address: temporal.address, attempt });
-        return true;
-      } catch (error) {
-        log.debug('Temporal cannot be polled yet', { attempt, reason: messageOf(error) });
-      }
+interface Line {
+  readonly connection: NativeConnection;
+  readonly worker: Worker;
+}
+
+/** Lives until it is told to stop, over as many connections as that takes. */
+class LastingPolling implements Polling {
+  readonly ended: Promise<void>;
+  readonly #session: Session;
+  readonly #deps: WorkerDeps;
+  readonly #stopping = new AbortController();
+  #line: Line;
+  #temporal: TemporalAddress;
+  #renewed = new AbortController();
+
+  constructor(session: Session, deps: WorkerDeps, line: Line) {
+    this.#session = session;
+    this.#deps = deps;
+    this.#line = line;
+    this.#temporal = session.temporal;
+    this.ended = this.#run();
+    this.ended.catch(() => undefined); // the owner of `ended` decides; until then it is no unhandled rejection
+  }
+
+  get connection(): NativeConnection {
+    return this.#line.connection;
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+    if (this.#line.worker.getState() === 'RUNNING') this.#line.worker.shutdown();
+  }
+
+  async renew(next: TemporalAddress): Promise<void> {
+    refuseOtherNamespace(this.#temporal, next);
+    const { worker, connection } = this.#line;
+    const isSamePlace = next.address === this.#temporal.address && next.isTls === this.#temporal.isTls;
+    if (worker.getState() !== 'RUNNING') {
+      this.#renewed.abort(); // the next attempt takes it
+    } else if (isSamePlace && next.apiKey !== undefined) {
+      await connection.setApiKey(next.apiKey);
+    } else {
+      const other = await connect(this.#session, next, this.#deps, this.#stopping.signal);
+      worker.connection = other;
+      this.#line = { connection: other, worker };
+      await connection.close();
     }
-    return false;
-  };
-  const run = async (): Promise<void> => {
+    this.#temporal = next;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, log } = this.#deps;
     for (let faults = 1; ; faults += 1) {
       const startedMs = clock.elapsed();
       try {
-        await runOnce(worker, clock, stopping.signal);
+        await runOnce(this.#line.worker, clock, this.#stopping.signal);
         return;
       } catch (error) {
-        if (stopping.signal.aborted) return;
+        if (this.#stopping.signal.aborted) return;
         if (clock.elapsed() - startedMs > soundMs) faults = 1;
         if (faults >= faultsMax) throw error;
         log.warn('Polling Temporal has failed and begins anew; running calls go on', { reason: messageOf(error) });
       } finally {
         // What is left of a failed worker may still hold it.
-        await connection.close().catch(() => undefined);
+        await this.connection.close().catch(() => undefined);
       }
-      if (!(await reopen(faults))) return;
+      const line = await this.#reopen(faults);
+      if (line === undefined) return;
+      this.#line = line;
     }
-  };
-  const ended = run();
-  ended.catch(() => undefined); // the owner of `ended` decides; until then it is no unhandled rejection
-  return {
-    ended,
-    get connection() {
-      return connection;
-    },
-    stop: () => {
-      stopping.abort();
-      if (worker.getState() === 'RUNNING') worker.shutdown();
-    },
-    renew: async (next) => {
-      refuseOtherNamespace(temporal, next);
-      const isSamePlace = next.address === temporal.address && next.isTls === temporal.isTls;
-      const old = connection;
-      if (worker.getState() !== 'RUNNING') {
-        temporal = next;
-        renewed.abort(); // the next attempt takes it
-      } else if (isSamePlace && next.apiKey !== undefined) {
-        await old.setApiKey(next.apiKey);
-        temporal = next;
-      } else {
-        const other = await connect(session, next, deps, stopping.signal);
-        temporal = next;
-        connection = other;
-        worker.connection = other;
-        await old.close();
+  }
+
+  /** Undefined when it was told to stop. */
+  async #reopen(faults: number): Promise<Line | undefined> {
+    const { clock, log } = this.#deps;
+    const { signal } = this.#stopping;
+    for (let attempt = faults; !signal.aborted; attempt += 1) {
+      this.#renewed = new AbortController();
+      const nap = AbortSignal.any([signal, this.#renewed.signal]);
+      await clock.sleep(backoffDelayMs(attempt, reopenBackoff), nap).catch(() => undefined);
+      if (signal.aborted) return undefined;
+      const temporal = this.#temporal;
+      try {
+        const connection = await connectOnce(this.#session, temporal);
+        const worker = await createWorker(this.#session, this.#deps, connection, temporal);
+        log.info('Polling Temporal again', { address: temporal.address, attempt });
+        return { connection, worker };
+      } catch (error) {
+        log.debug('Temporal cannot be polled yet', { attempt, reason: messageOf(error) });
       }
-    },
-  };
+    }
+    return undefined;
+  }
 }
 
 /** Resolves when the worker was told to stop and is done; rejects as soon as it has failed. */

@@ -54,86 +54,110 @@ const failedLooksMax = 2;
 const refusedCodes: ReadonlySet<number> = new Set([7, 16]);
 
 export function startTemporalWatch(options: TemporalWatchOptions): TemporalWatch {
-  const { look, clock, log, address } = options;
-  const stopped = new AbortController();
-  const startedMs = clock.elapsed();
-  let health: Omit<TemporalHealth, 'pollAgeMs'> = {
-    isUp: true,
-    since: new Date(clock.now()).toISOString(),
-    reason: null,
-    isRefused: false,
-    backlog: null,
-  };
-  let lastPollAtMs: number | undefined;
-  let pollSeenMs: number | undefined;
-  let failedLooks = 0;
-  let nap = new AbortController();
-  let pending: Promise<TaskQueueView> | undefined;
+  return new Watch(options);
+}
 
-  const change = (next: Pick<TemporalHealth, 'isUp' | 'reason' | 'isRefused'>, backlog: number | null): void => {
-    const isNews = next.isUp !== health.isUp || next.isRefused !== health.isRefused;
-    const since = isNews ? new Date(clock.now()).toISOString() : health.since;
+class Watch implements TemporalWatch {
+  readonly #options: TemporalWatchOptions;
+  readonly #stopped = new AbortController();
+  readonly #startedMs: number;
+  readonly #loop: Promise<void>;
+  #health: Omit<TemporalHealth, 'pollAgeMs'>;
+  #lastPollAtMs: number | undefined;
+  #pollSeenMs: number | undefined;
+  #failedLooks = 0;
+  #nap = new AbortController();
+  #pending: Promise<TaskQueueView> | undefined;
+
+  constructor(options: TemporalWatchOptions) {
+    this.#options = options;
+    this.#startedMs = options.clock.elapsed();
+    this.#health = { isUp: true, since: this.#nowText(), reason: null, isRefused: false, backlog: null };
+    this.#loop = this.#run();
+  }
+
+  health(): TemporalHealth {
+    const pollAgeMs = this.#pollSeenMs === undefined ? null : this.#options.clock.elapsed() - this.#pollSeenMs;
+    return { ...this.#health, pollAgeMs };
+  }
+
+  wake(): void {
+    this.#nap.abort();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#loop;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, intervalMs } = this.#options;
+    const { signal } = this.#stopped;
+    while (!signal.aborted) {
+      this.#nap = new AbortController();
+      await this.#ask();
+      const isUnsure = this.#failedLooks > 0 && this.#failedLooks < failedLooksMax;
+      const delayMs = isUnsure ? secondLookMs : intervalMs;
+      await clock.sleep(delayMs, AbortSignal.any([signal, this.#nap.signal])).catch(() => undefined);
+    }
+  }
+
+  async #ask(): Promise<void> {
+    try {
+      this.#take(await this.#answer());
+    } catch (error) {
+      if (this.#stopped.signal.aborted) return;
+      this.#failedLooks += 1;
+      const isRefused = refusedCodes.has(codeOf(error));
+      if (isRefused || this.#failedLooks >= failedLooksMax)
+        this.#change({ isUp: false, reason: sentenceOf(error), isRefused }, this.#health.backlog);
+    }
+  }
+
+  /** Never two at once: a look that does not end is the one that is waited for again. */
+  async #answer(): Promise<TaskQueueView> {
+    const { clock, look } = this.#options;
+    this.#pending ??= look(lookLimitMs).finally(() => (this.#pending = undefined));
+    this.#pending.catch(() => undefined); // may come after its limit
+    const over = new AbortController();
+    const late = clock.sleep(lookLimitMs, AbortSignal.any([over.signal, this.#stopped.signal])).then(() => {
+      throw new Error(`no answer within ${lookLimitMs / 1000} s`);
+    });
+    try {
+      return await Promise.race([this.#pending, late]);
+    } finally {
+      late.catch(() => undefined);
+      over.abort();
+    }
+  }
+
+  #take({ lastPollAtMs, backlog }: TaskQueueView): void {
+    const { clock } = this.#options;
+    this.#failedLooks = 0;
+    this.#change({ isUp: true, reason: null, isRefused: false }, backlog ?? null);
+    if (lastPollAtMs !== undefined && lastPollAtMs !== this.#lastPollAtMs) {
+      // The clocks of two machines differ: the age at the first look is a guess with bounds, later ones are measured here.
+      const guessMs = this.#lastPollAtMs === undefined ? Math.max(0, clock.now() - lastPollAtMs) : 0;
+      this.#pollSeenMs = Math.max(this.#startedMs, clock.elapsed() - guessMs);
+      this.#lastPollAtMs = lastPollAtMs;
+    }
+    this.#pollSeenMs ??= this.#startedMs;
+  }
+
+  #change(next: Pick<TemporalHealth, 'isUp' | 'reason' | 'isRefused'>, backlog: number | null): void {
+    const { log, address } = this.#options;
+    const isNews = next.isUp !== this.#health.isUp || next.isRefused !== this.#health.isRefused;
     if (isNews && next.isUp) log.info('Temporal answers again', { address });
     if (isNews && !next.isUp) {
       const what = next.isRefused ? 'Temporal refuses this worker’s key' : 'Temporal does not answer';
       log.warn(`${what}; running calls go on`, { address, reason: next.reason });
     }
-    health = { ...next, since, backlog };
-  };
-  const take = (view: TaskQueueView): void => {
-    failedLooks = 0;
-    change({ isUp: true, reason: null, isRefused: false }, view.backlog ?? null);
-    if (view.lastPollAtMs !== undefined && view.lastPollAtMs !== lastPollAtMs) {
-      // The clocks of two machines differ: the age at the first look is a guess with bounds, later ones are measured here.
-      const guessMs = lastPollAtMs === undefined ? Math.max(0, clock.now() - view.lastPollAtMs) : 0;
-      pollSeenMs = Math.max(startedMs, clock.elapsed() - guessMs);
-      lastPollAtMs = view.lastPollAtMs;
-    }
-    pollSeenMs ??= startedMs;
-  };
-  /** Never two at once: a look that does not end is the one that is waited for again. */
-  const answer = async (): Promise<TaskQueueView> => {
-    pending ??= look(lookLimitMs).finally(() => (pending = undefined));
-    pending.catch(() => undefined); // may come after its limit
-    const over = new AbortController();
-    const late = clock.sleep(lookLimitMs, AbortSignal.any([over.signal, stopped.signal])).then(() => {
-      throw new Error(`no answer within ${lookLimitMs / 1000} s`);
-    });
-    try {
-      return await Promise.race([pending, late]);
-    } finally {
-      late.catch(() => undefined);
-      over.abort();
-    }
-  };
-  const ask = async (): Promise<void> => {
-    try {
-      take(await answer());
-    } catch (error) {
-      if (stopped.signal.aborted) return;
-      failedLooks += 1;
-      const isRefused = refusedCodes.has(codeOf(error));
-      if (isRefused || failedLooks >= failedLooksMax)
-        change({ isUp: false, reason: sentenceOf(error), isRefused }, health.backlog);
-    }
-  };
-  const loop = (async () => {
-    while (!stopped.signal.aborted) {
-      nap = new AbortController();
-      await ask();
-      const isUnsure = failedLooks > 0 && failedLooks < failedLooksMax;
-      const signal = AbortSignal.any([stopped.signal, nap.signal]);
-      await clock.sleep(isUnsure ? secondLookMs : options.intervalMs, signal).catch(() => undefined);
-    }
-  })();
-  return {
-    health: () => ({ ...health, pollAgeMs: pollSeenMs === undefined ? null : clock.elapsed() - pollSeenMs }),
-    wake: () => nap.abort(),
-    stop: async () => {
-      stopped.abort();
-      await loop;
-    },
-  };
+    this.#health = { ...next, since: isNews ? this.#nowText() : this.#health.since, backlog };
+  }
+
+  #nowText(): string {
+    return new Date(this.#options.clock.now()).toISOString();
+  }
 }
 
 function codeOf(error: unknown): number {
