@@ -62,12 +62,17 @@ function connectionOptions(temporal: TemporalAddress): NativeConnectionOptions {
 const { TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY } = proto.api.enums.v1.TaskQueueType;
 const taskQueueTypes = [TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY];
 
+/** What the identities of our workers begin with. */
+const ourIdentity = workerIdentity('');
+/** Temporal lists a poller for five minutes; one that lives has polled within the minute, by Temporal's clock as we have. */
+const strangerWithinMs = 60_000;
+
 /** When this worker last polled for either kind of task (full slots stop one of them), and what waits. */
 export async function lookAtTaskQueue(
   connection: NativeConnection,
   session: Session,
   limitMs: number,
-): Promise<TaskQueueView> {
+): Promise<TaskQueueView & { readonly strangers: readonly string[] }> {
   const identity = workerIdentity(session.workerId);
   const views = await connection.withDeadline(Date.now() + limitMs, () =>
     Promise.all(
@@ -81,13 +86,21 @@ export async function lookAtTaskQueue(
       ),
     ),
   );
-  const polls = views
-    .flatMap(({ pollers }) => pollers ?? [])
-    .filter((poller) => poller.identity === identity)
-    .map(({ lastAccessTime: at }) => Number(at?.seconds ?? 0) * 1000 + Math.floor((at?.nanos ?? 0) / 1e6));
+  const seen = views.flatMap(({ pollers }) =>
+    (pollers ?? []).map(({ identity: name, lastAccessTime: at }) => ({
+      name: name ?? '',
+      atMs: Number(at?.seconds ?? 0) * 1000 + Math.floor((at?.nanos ?? 0) / 1e6),
+    })),
+  );
+  const polls = seen.filter(({ name }) => name === identity).map(({ atMs }) => atMs);
+  const newestMs = Math.max(0, ...polls);
+  const strangers = seen.filter(
+    ({ name, atMs }) => !name.startsWith(ourIdentity) && newestMs - atMs < strangerWithinMs,
+  );
   const waiting = views.flatMap(({ stats }) => (stats ? [Number(stats.approximateBacklogCount ?? 0)] : []));
   return {
     lastPollAtMs: polls.length === 0 ? undefined : Math.max(...polls),
+    strangers: newestMs === 0 ? [] : [...new Set(strangers.map(({ name }) => name))],
     backlog: waiting.length === 0 ? undefined : waiting.reduce((sum, count) => sum + count, 0),
   };
 }

@@ -48,8 +48,13 @@ export async function startWorker(session: Session, deps: WorkerDeps, signal: Ab
   installRuntime({ log: deps.log, metricsPort: session.temporalMetricsPort });
   const { log, clock, calls, executions } = deps;
   const polling = await startPolling(session, deps, signal);
+  const sayStrangers = createStrangerNotice(log);
   const watch = startTemporalWatch({
-    look: (limitMs) => lookAtTaskQueue(polling.connection, session, limitMs),
+    look: async (limitMs) => {
+      const view = await lookAtTaskQueue(polling.connection, session, limitMs);
+      sayStrangers(view.strangers);
+      return view;
+    },
     intervalMs: session.isLocal ? localWatchIntervalMs : remoteWatchIntervalMs,
     address: session.temporal.address,
     clock,
@@ -106,4 +111,21 @@ function createLadder(
 async function settled(ended: Promise<void>, { calls, clock }: WorkerDeps): Promise<void> {
   await ended.catch(() => undefined);
   while (calls.liveCount > 0) await clock.sleep(liveLookMs);
+}
+
+/** Says each once: its histories cannot be replayed here, nor ours there, and the control plane need not know of it. */
+function createStrangerNotice(log: WorkerDeps['log']): (identities: readonly string[]) => void {
+  const said = new Set<string>();
+  return (identities) => {
+    for (const poller of identities) {
+      if (said.has(poller)) continue;
+      said.add(poller);
+      log.warn(
+        'Another product takes tasks from this queue; executions that one has begun cannot go on with the other',
+        {
+          poller,
+        },
+      );
+    }
+  };
 }

@@ -1,5 +1,6 @@
 // A queue with a worker of another product: the start refuses while that one lives, warns when it is silent or allowed.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { Connection } from '@temporalio/client';
 import { runCommand } from '../support/run-binary.ts';
 import { createHome, type Home } from '../support/binary.ts';
 import { startLocalServer, type LocalServer } from '../support/local-server.ts';
@@ -55,4 +56,23 @@ test('allowed: it starts, with a warning in log and status; another queue is not
   const again = await startWorkerProcess({ home, queue: 'ours', words: ['--model', 'kubiya/offline'] });
   expect(again.process.output()).not.toContain('also has');
   await again.process.end('SIGTERM');
+}, 60_000);
+
+test('a poller that only Temporal knows is named in the log', async () => {
+  const temporal = await Connection.connect({ address: server.temporalAddress });
+  const worker = await startWorkerProcess({ home, queue: 'polled', words: ['--model', 'kubiya/offline'] });
+  try {
+    const queue = (await server.request('GET', '/api/v1/worker-queues/polled')) as { id: string };
+    const poll = { namespace: 'default', taskQueue: { name: queue.id }, identity: '4711@build-1' };
+    // Long polls that get nothing, as another product's worker makes them.
+    const polling = temporal.withDeadline(Date.now() + 12_000, () =>
+      temporal.workflowService.pollWorkflowTaskQueue(poll),
+    );
+    polling.catch(() => undefined);
+    const [line] = await worker.process.waitFor(/^.*Another product takes tasks.*$/m, 20_000);
+    expect(JSON.parse(line)).toMatchObject({ level: 40, poller: '4711@build-1' });
+  } finally {
+    await worker.process.end('SIGTERM');
+    await temporal.close();
+  }
 }, 60_000);
