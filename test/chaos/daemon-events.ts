@@ -11,6 +11,7 @@ import { settledScene } from './status-poll.ts';
 export const eventNames = [
   'kill_worker',
   'kill_supervisor',
+  'kill_both',
   'term_worker',
   'term_supervisor',
   'hang_worker',
@@ -81,6 +82,16 @@ export const events: Readonly<Record<EventName, ChaosEvent>> = {
       return end;
     },
   },
+  kill_both: {
+    recoveryMsMax: startMs,
+    run: async (lab) => {
+      const workerPid = await lab.workerPid();
+      // In this order: the other one would start its successor.
+      tryKill(lab.supervisorPid(), 'SIGKILL');
+      lab.crash(workerPid, 'SIGKILL');
+      return await startAnew(lab, await leftOf(lab));
+    },
+  },
   term_worker: { recoveryMsMax: startMs, run: async (lab) => await terminate(lab, await lab.workerPid()) },
   term_supervisor: { recoveryMsMax: startMs, run: (lab) => terminate(lab, lab.supervisorPid()) },
   hang_worker: {
@@ -144,18 +155,30 @@ function hasOtherTemporal(lab: DaemonLab, pid: number): boolean {
   }
 }
 
-/** One signal from outside ends both, in order, with nothing left; then a stranger gets their pids, and a start is not fooled. */
+/** One signal from outside ends both, in order, with nothing left. */
 async function terminate(lab: DaemonLab, pid: number): Promise<EventEnd> {
-  const violations: string[] = [];
   tryKill(pid, 'SIGTERM');
   await until(async () => (await lab.status()).state === 'stopped', {
     limitMs: drainMs,
     intervalMs: 200,
     what: () => `${pid} has drained after SIGTERM, there is ${JSON.stringify(lab.scene())}`,
   });
+  return await startAnew(lab, await leftOf(lab));
+}
+
+/** What still runs although nothing may. */
+async function leftOf(lab: DaemonLab): Promise<string[]> {
   await pause(orphanMsMax);
   const orphans = lab.daemonProcesses();
-  if (orphans.length > 0) violations.push(`left 5 s after the stop: ${orphans.join(', ')}`);
+  const { state } = await lab.status();
+  return [
+    ...(orphans.length > 0 ? [`left 5 s after the end: ${orphans.join(', ')}`] : []),
+    ...(state === 'stopped' ? [] : [`its state is ${state} after the end`]),
+  ];
+}
+
+/** A stranger gets the pids of the records, and the start is not fooled. */
+async function startAnew(lab: DaemonLab, violations: readonly string[]): Promise<EventEnd> {
   impersonate(lab);
   const end = soon(violations);
   lab.supervisorIsNew();
