@@ -7,8 +7,7 @@ import { ensureSecureDirectory } from '../lib/secure-directory.ts';
 import { acquireLock, type Lock } from './lock.ts';
 import { type InstancePlace, isPlaceAlive, readPlace } from './select.ts';
 
-export const cleanableParts = ['venv', 'logs', 'workspaces', 'everything'] as const;
-export type CleanablePart = (typeof cleanableParts)[number];
+export type CleanablePart = 'venv' | 'logs' | 'workspaces' | 'everything';
 
 export interface Cleanable {
   readonly part: CleanablePart;
