@@ -40,6 +40,8 @@ export interface Upkeep {
   readonly lost: Promise<LostSession>;
   /** For the heartbeat loop: the new id, or undefined to try again later. */
   onUnknownWorker(signal: AbortSignal): Promise<string | undefined>;
+  /** The Temporal that is used now. */
+  temporalAddress(): string;
   /** Begins to watch; the loop is only there once the worker polls. */
   watch(heartbeat: HeartbeatLoop): void;
   stop(): Promise<void>;
@@ -91,6 +93,10 @@ class SessionUpkeep implements Upkeep {
       } else log.warn('Registering again failed; it is tried again with the next heartbeat', { reason });
       return undefined;
     }
+  }
+
+  temporalAddress(): string {
+    return this.#temporal.address;
   }
 
   watch(heartbeat: HeartbeatLoop): void {

@@ -141,28 +141,24 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   void worker.ended.catch((error: unknown) => (end = { reason: 'error', message: messageOf(error) }));
   await listed(options, session, heartbeat);
   isHandedOver = true;
-  const health = healthOf({ session, worker, heartbeat, controlPlane }, config.worker.heartbeatIntervalMs);
+  const health = healthOf({ worker, heartbeat, controlPlane, upkeep }, config.worker.heartbeatIntervalMs);
   return { session, worker, counters, heartbeat, health, lost: upkeep.lost };
 }
 
+interface HealthParts extends Pick<BeatParts, 'controlPlane' | 'upkeep'> {
+  readonly worker: HostedWorker;
+  readonly heartbeat: HeartbeatLoop;
+}
+
 function healthOf(
-  {
-    session,
-    worker,
-    heartbeat,
-    controlPlane,
-  }: Pick<BeatParts, 'controlPlane'> & {
-    readonly session: Session;
-    readonly worker: HostedWorker;
-    readonly heartbeat: HeartbeatLoop;
-  },
+  { worker, heartbeat, controlPlane, upkeep }: HealthParts,
   heartbeatIntervalMs: number,
 ): () => SessionHealth {
   return () => {
     const { isUp, since, reason, pollAgeMs } = worker.temporal();
     const facts = {
       controlPlane: controlPlane.view(),
-      temporal: { address: session.temporal.address, is_up: isUp, since, reason },
+      temporal: { address: upkeep.temporalAddress(), is_up: isUp, since, reason },
       heartbeatAgeMs: heartbeat.lastSuccessAgeMs() ?? null,
       pollAgeMs,
     };
