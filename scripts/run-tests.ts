@@ -20,6 +20,7 @@ const order = [
   'test/binary',
   'test/replay',
   'test/chaos',
+  'test/soak',
 ];
 
 /** Limits for a whole file and for one test, by folder; generous, because a slow machine is no defect. */
