@@ -49,51 +49,39 @@ function lineForm(text: string): string {
   );
 }
 
-/** What the encoders of other languages escape beyond what JSON demands. */
-const jsonEscapes: readonly RegExp[] = [
-  /[^ -~]/g, // Python, and PHP
-  /[<>&\u2028\u2029]/g, // Go, and Ruby on Rails
-  /[<>&='\u2028\u2029]/g, // Gson
-  /["'+<>&`]|[^ -~]/g, // .NET
-  /[^]/g, // everything
-];
-
+/** What JSON demands, then what the encoders of other languages escape beyond it. */
 function jsonForms(text: string): string[] {
   const bySpec = jsonEscaped(text);
-  const escaped = jsonEscapes.flatMap((pattern) => {
-    const lower = escapeWith(text, pattern);
-    return [lower, lower.replace(/\\u[0-9a-f]{4}/g, (code) => `\\u${code.slice(2).toUpperCase()}`)];
-  });
-  const all = [bySpec, ...escaped];
-  return [...all, ...all.map((form) => form.replaceAll('/', String.raw`\/`))];
-}
-
-/** JSON with everything that the pattern finds as `\uXXXX`. Without `u` flag it sees the halves of a pair, as encoders do. */
-function escapeWith(text: string, pattern: RegExp): string {
-  let result = '';
-  for (const unit of text.split('')) {
-    pattern.lastIndex = 0;
-    const isShort = /[\b\f\n\r\t]/.test(unit) && pattern.source !== '[^]';
-    result += !isShort && pattern.test(unit) ? unicodeEscape(unit) : jsonEscaped(unit);
-  }
-  return result;
+  const lower = [
+    bySpec,
+    bySpec.replace(/[^ -~]/g, unicodeEscape), // Python, and PHP
+    bySpec.replace(/[<>&\u2028\u2029]/g, unicodeEscape), // Go, and Ruby on Rails
+    bySpec.replace(/[<>&='\u2028\u2029]/g, unicodeEscape), // Gson
+    bySpec.replaceAll(String.raw`\"`, String.raw`\u0022`).replace(/['+<>&`]|[^ -~]/g, unicodeEscape), // .NET
+    text.replace(/[^]/g, unicodeEscape), // everything
+  ];
+  const upper = lower.map((form) => form.replace(/\\u[0-9a-f]{4}/g, (code) => `\\u${code.slice(2).toUpperCase()}`));
+  const both = [...new Set([...lower, ...upper])];
+  return [...both, ...both.map((form) => form.replaceAll('/', String.raw`\/`))];
 }
 
 function unicodeEscape(unit: string): string {
   return String.raw`\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
-/** `encodeURIComponent`, what is stricter (Python, PHP, Java), what lets a slash pass (Python), and forms (blank as plus). */
+/** `encodeURIComponent`, what is stricter (Python, PHP, Java), what lets a slash pass (Python), and HTML's forms. */
 function urlForms(text: string): string[] {
-  const encoded = encodeURIComponent(text.toWellFormed());
+  const wellFormed = text.toWellFormed();
+  const encoded = encodeURIComponent(wellFormed);
   const strict = encoded.replace(/[!'()*]/g, (unit) => `%${unit.charCodeAt(0).toString(16).toUpperCase()}`);
-  const upper = [encoded, strict, strict.replaceAll('~', '%7E')].flatMap((form) => [
-    form,
-    form.replaceAll('%20', '+'),
-    form.replaceAll('%2F', '/'),
+  const form = new URLSearchParams([['', wellFormed]]).toString().slice(1);
+  const upper = [encoded, strict, strict.replaceAll('~', '%7E'), encodeURI(wellFormed), form].flatMap((one) => [
+    one,
+    one.replaceAll('%20', '+'),
+    one.replaceAll('%2F', '/'),
   ]);
-  const wholeUrl = encodeURI(text.toWellFormed());
-  return [...upper, wholeUrl].flatMap((form) => [form, form.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase())]);
+  const both = new Set([...upper, ...upper.map((one) => one.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase()))]);
+  return [...both];
 }
 
 /** Base64 of the secret wherever it stands in what was encoded (`user:secret`): without characters that share bits. */
