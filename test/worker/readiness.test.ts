@@ -41,6 +41,8 @@ test('both are told apart, and the worker lives through them', async () => {
     lab.server.process.signal('SIGCONT');
     await until(async () => (await ready()) === 'ok\n', { limitMs: 20_000 });
     expect(deaths).toBe(0);
+    // The line of each minute: this one is not the last words.
+    await lab.worker.process.waitFor(/"component":"metrics","msg":"Metrics: tasks_completed=0, /, 30_000);
     expect(lab.worker.process.hasExited).toBe(false);
   } finally {
     clearInterval(watch);
