@@ -253,7 +253,7 @@ export const options = {
     environment: ['SINGLE_EXECUTION'],
     default: false,
     scopes: ['worker'],
-    description: 'take one execution, finish it, and exit with its result',
+    description: 'take one execution and exit with its result: 0 completed, 1 failed, 130 cancelled',
   },
   idleTimeout: {
     type: 'duration',
