@@ -111,14 +111,16 @@ async function announce(
   { port, token }: { readonly port: number; readonly token: string },
   teardown: Teardown,
 ): Promise<void> {
+  const url = `http://${reachableHost(server.host)}:${port}`;
   const other = await findLocalServer(paths);
-  if (other !== undefined) {
+  // At our own address only we answer: the record is that of a process which was killed there.
+  if (other !== undefined && other.url !== url) {
     const fields = { other: other.url };
     scope.log.info('Commands go on using the local server that ran before; CONTROL_PLANE_URL names this one', fields);
     return;
   }
   const record: LocalServerRecord = {
-    url: `http://${reachableHost(server.host)}:${port}`,
+    url,
     pid: process.pid,
     instance_id: scope.instanceId,
     started_at: new Date().toISOString(),

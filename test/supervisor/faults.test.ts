@@ -1,6 +1,6 @@
 // What goes wrong with a daemon: starts that fail, starts that come second, workers that hang, files that vanish, programs that are replaced.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { chmodSync, copyFileSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { StartedDaemon } from '../../src/processes/daemon.ts';
@@ -146,4 +146,23 @@ test('restart drains, and takes the program that is on disk then; a broken one i
     code: 2,
     stderr: expect.stringContaining('kubiya worker start --queue-id upgraded -d'),
   });
+}, 60_000);
+
+test('a killed daemon that runs the local control plane announces it anew, and takes it along when it ends', async () => {
+  const alone = createHome();
+  try {
+    const record = join(alone.kubiyaHome, 'local/server.json');
+    const owner = (): number => (JSON.parse(readFileSync(record, 'utf8')) as { pid: number }).pid;
+    const daemon = await startDaemon('owner', { home: alone });
+    const first = daemon.supervisor().worker_pid ?? 0;
+    expect(owner()).toBe(first);
+    process.kill(first, 'SIGKILL');
+    const next = await daemon.becomes('running', { previousPid: first });
+    expect(owner()).toBe(next.worker_pid ?? 0);
+    expect((await daemon.run(['worker', 'stop'])).code).toBe(0);
+    expect(existsSync(record)).toBe(false);
+    await alone.waitUntilEmpty(5_000);
+  } finally {
+    alone.remove();
+  }
 }, 60_000);
