@@ -78,7 +78,7 @@ describe('help', () => {
         --no-webui                     serve nothing on the web port
         --webui-port <port>            web port of the worker; the default moves to the next free one, 0 takes any (default: 8088; env: KUBIYA_WEBUI_PORT)
         --webui-host <address>         address of the web port; one that is not loopback needs KUBIYA_WEBUI_TOKEN_FILE (default: 127.0.0.1; env: KUBIYA_WEBUI_HOST)
-        --once                         take one execution, finish it, and exit with its result (env: SINGLE_EXECUTION)
+        --once                         take one execution and exit with its result: 0 completed, 1 failed, 130 cancelled (env: SINGLE_EXECUTION)
         --idle-timeout <duration>      drain and exit after so long without work (default: off)
         --max-uptime <duration>        drain and exit so long after the start (default: off)
         --max-memory <size>            drain above it, then restart (daemon) or exit with 7; for example 2Gi (default: off; env: MEMORY_LIMIT)
