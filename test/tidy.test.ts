@@ -122,6 +122,7 @@ describe('the checker refuses', () => {
     ["import { spawn } from 'node:child_process';\nvoid spawn;", 'src/lib/spawn.ts'],
     ["import { x } from '../lib/spawn.ts';\nx();", 'src/tools/x.ts'],
     ["import { devServer } from '#generated/dev-server';\nvoid devServer;", 'src/server/dev-server-asset.ts'],
+    ["import { nodeWorker } from '#generated/node-worker';\nvoid nodeWorker;", 'src/processes/node-bundle.ts'],
     ["import { nativeAddon } from '#generated/native-addon';\nvoid nativeAddon;", 'src/worker/native.ts'],
   ];
   for (const [code, allowed] of throughDoors) {

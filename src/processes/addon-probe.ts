@@ -77,8 +77,8 @@ export async function addonFailure(options: RememberedProbeOptions): Promise<str
 /** Everything on which it depends whether the addon can be loaded. */
 function keyOf({ executable, addon }: ProbeOptions): string {
   const [program = ''] = executable;
-  const { size, mtimeMs } = statSync(program);
-  return JSON.stringify([addon, program, size, mtimeMs, release(), processor(), loadedLibc()]);
+  const file = statSync(program, { throwIfNoEntry: false });
+  return JSON.stringify([addon, program, file?.size, file?.mtimeMs, release(), processor(), loadedLibc()]);
 }
 
 /** Which C library this process runs with: device, inode and path of its file. */

@@ -168,8 +168,15 @@ function markingSpawner(instanceId: string, directory: string, guardian: WorkerH
 function createRemoteLog(host: Host, component: string): Log {
   const at =
     (level: LogLevel) =>
-    (message: string, fields: LogFields = {}): void =>
-      host.tell('log', entryToWire({ component, level, message, fields }));
+    (message: string, fields: LogFields = {}): void => {
+      const entry = { component, level, message };
+      try {
+        host.tell('log', entryToWire({ ...entry, fields }));
+      } catch (error) {
+        // A cycle, a BigInt, a getter that throws: the entry matters more than its fields.
+        host.tell('log', entryToWire({ ...entry, fields: { fields_lost: messageOf(error) } }));
+      }
+    };
   return {
     debug: at('debug'),
     info: at('info'),

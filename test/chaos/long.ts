@@ -1,8 +1,9 @@
-// The long forms of the chaos tests, by hand: `bun run test/chaos/long.ts kill|outage`; KUBIYA_TEST_SEED repeats a run.
+// The long forms of the chaos tests, by hand: `bun run test/chaos/long.ts kill|kill-node|outage`; KUBIYA_TEST_SEED repeats a run.
 import { resumption, violations } from './kill-checks.ts';
 import { runKills } from './kill-run.ts';
 import { type Outage, runOutages } from './outage-run.ts';
 import { testSeed } from './random.ts';
+import { nodeVictimsInTurn, useWayToRun } from '../support/worker-process.ts';
 
 const hitsPerWindow = 5;
 const drawLimitMs = 20 * 60_000;
@@ -15,6 +16,12 @@ async function kills(seed: number): Promise<readonly string[]> {
   return resumed.p90Ms > 5_000 || resumed.maxMs > 12_000
     ? [...violations(run), 'progress resumed too late']
     : violations(run);
+}
+
+/** The binary, its Node process and both of them, in turn. */
+function killsUnderNode(seed: number): Promise<readonly string[]> {
+  useWayToRun(nodeVictimsInTurn());
+  return kills(seed);
 }
 
 async function outages(seed: number): Promise<readonly string[]> {
@@ -30,10 +37,14 @@ async function outages(seed: number): Promise<readonly string[]> {
   return late.length === 0 ? found : [...found, `progress resumed too late after ${late.length} outages`];
 }
 
-const forms: Readonly<Record<string, (seed: number) => Promise<readonly string[]>>> = { kill: kills, outage: outages };
+const forms: Readonly<Record<string, (seed: number) => Promise<readonly string[]>>> = {
+  kill: kills,
+  'kill-node': killsUnderNode,
+  outage: outages,
+};
 const form = forms[process.argv[2] ?? ''];
 const seed = testSeed();
 console.log(`KUBIYA_TEST_SEED=${seed}`);
-const found = form === undefined ? ['usage: bun run test/chaos/long.ts kill|outage'] : await form(seed);
+const found = form === undefined ? ['usage: bun run test/chaos/long.ts kill|kill-node|outage'] : await form(seed);
 for (const sentence of found) console.log(`(fail) ${sentence}`);
 process.exit(found.length === 0 ? 0 : 1);

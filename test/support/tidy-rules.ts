@@ -145,6 +145,11 @@ export const doors: readonly Door[] = [
     reason: 'an addon is loaded only after its digest was checked',
   },
   {
+    names: ['#generated/node-worker'],
+    allowed: ['processes/node-bundle.ts'],
+    reason: 'Node runs it only after its digest was checked',
+  },
+  {
     names: ['#generated/dev-server'],
     allowed: ['server/dev-server-asset.ts'],
     reason: 'the server is run only after its digest was checked',

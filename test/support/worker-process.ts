@@ -37,6 +37,13 @@ export interface WorkerOptions extends BinaryOptions {
   readonly words?: readonly string[];
 }
 
+/** Under Node, where the binary, its Node process and both of them are killed in turn. */
+export function nodeVictimsInTurn(): WayToRun {
+  const victims = ['node', 'binary', 'both'] as const;
+  let next = 0;
+  return { runtime: 'node', victim: () => victims[next++ % victims.length] ?? 'node' };
+}
+
 export async function startWorkerProcess(options: WorkerOptions): Promise<WorkerProcess> {
   const { home, queue } = options;
   const runtime = way.runtime === 'node' ? ['--runtime', 'node'] : [];
