@@ -1,5 +1,4 @@
 // `kubiya worker clean`.
-import { KubiyaError } from '../../../errors.ts';
 import {
   type Cleanable,
   type CleanablePart,
@@ -7,9 +6,10 @@ import {
   refuseRunning,
   removeCleanable,
 } from '../../../supervisor/clean.ts';
-import { type InstancePlace, selectWorkerPlace } from '../../../supervisor/select.ts';
+import { selectWorkerPlace } from '../../../supervisor/select.ts';
 import { defineCommand } from '../../command.ts';
-import { jsonFlag, usage } from '../../flags.ts';
+import { mayDo } from '../../confirm.ts';
+import { jsonFlag } from '../../flags.ts';
 import type { Output } from '../../output.ts';
 import { bytesText } from '../../render/worker-status.ts';
 import { printList } from '../../table.ts';
@@ -53,8 +53,9 @@ export default defineCommand({
     }
     refuseRunning(place);
     const found = findCleanable(place, parts, age);
-    if (found.length > 0 && !args.yes && !(await mayRemove(output, place, found, isNonInteractive)))
-      return await output.note('nothing was removed');
+    const question = `Remove ${summaryOf(found)} of the worker ${place.queue}?`;
+    const confirmation = { doing: 'removing files', question, isYes: args.yes, mayAsk: !isNonInteractive };
+    if (found.length > 0 && !(await mayDo(output, confirmation))) return await output.note('nothing was removed');
     if (found.length > 0) removeCleanable(place, found);
     const removed = { directory: place.directory, freed_bytes: bytesOf(found), removed: found };
     if (args.json) return await output.printJson(removed);
@@ -89,22 +90,6 @@ async function printCleanable(output: Output, all: readonly Cleanable[], isJson:
     { title: 'REMOVED BY', value: ({ part }: Cleanable) => flagOf[part] },
   ];
   await printList(output, all, columns, isJson);
-}
-
-/** Throws where nobody can be asked, and at Ctrl+C. */
-async function mayRemove(
-  output: Output,
-  { queue }: InstancePlace,
-  found: readonly Cleanable[],
-  isNonInteractive: boolean,
-): Promise<boolean> {
-  if (!output.isInteractive || isNonInteractive)
-    throw usage('removing files needs a confirmation', 'confirmation_required', 'add --yes');
-  const { confirm, isCancel } = await import('@clack/prompts');
-  const message = `Remove ${summaryOf(found)} of the worker ${queue}?`;
-  const answer = await confirm({ output: output.questions, message, initialValue: false });
-  if (isCancel(answer)) throw new KubiyaError('nothing was removed', { kind: 'interrupted', code: 'interrupted' });
-  return answer;
 }
 
 function summaryOf(found: readonly Cleanable[]): string {
