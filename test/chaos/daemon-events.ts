@@ -20,6 +20,7 @@ export const eventNames = [
   'temporal_restart',
   'control_plane_down',
   'second_start',
+  'restart',
 ] as const;
 export type EventName = (typeof eventNames)[number];
 
@@ -142,6 +143,16 @@ export const events: Readonly<Record<EventName, ChaosEvent>> = {
     },
   },
   second_start: { recoveryMsMax: atOnceMs, run: startAgain },
+  restart: {
+    recoveryMsMax: atOnceMs,
+    run: async (lab) => {
+      const [workerPid, supervisorPid] = [await lab.workerPid(), lab.supervisorPid()];
+      const { code, stderr } = await lab.run(['worker', 'restart', '--queue-id', lab.queue]);
+      lab.supervisorIsNew();
+      const isNew = (await lab.workerPid()) !== workerPid && lab.supervisorPid() !== supervisorPid;
+      return soon(code === 0 && isNew ? [] : [`a restart returned ${code}: ${stderr}`]);
+    },
+  },
 };
 
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));

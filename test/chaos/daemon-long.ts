@@ -3,7 +3,7 @@ import { type EventName, eventNames } from './daemon-events.ts';
 import { runDaemonChaos } from './daemon-run.ts';
 import { testSeed } from './random.ts';
 
-/** Each event five or six times. */
+/** Each event five times. */
 const roundsDefault = 60;
 const [given, ...names] = process.argv.slice(2);
 const rounds = given === undefined ? roundsDefault : Number(given);
