@@ -71,13 +71,7 @@ function secretsOf(config: Config): readonly string[] {
   const providers = Object.entries(config.providers.reveal())
     .filter(([name]) => /KEY|TOKEN|SECRET/.test(name))
     .flatMap(([, value]) => (value === undefined ? [] : [value]));
-  const others = [
-    config.controlPlane.token,
-    config.server.token,
-    config.web.token,
-    config.server.temporal?.apiKey,
-    config.web.token,
-  ];
+  const others = [config.controlPlane.token, config.server.token, config.server.temporal?.apiKey, config.web.token];
   const proxies = [config.network.httpProxy, config.network.httpsProxy].flatMap((proxy) => {
     const password = proxy === undefined ? '' : new URL(proxy).password;
     return [password, decodeURIComponent(password)];
