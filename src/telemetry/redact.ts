@@ -32,7 +32,10 @@ export function createRedactor(): Redactor {
       formsOf(secret).forEach(forms.add);
       for (const listener of listeners) listener(secret);
     },
-    redact: (text) => mask(text, forms.find(text), { until: text.length, covered: 0 }).text,
+    redact: (text) => {
+      const found = forms.find(text);
+      return found.length === 0 ? text : mask(text, found, { until: text.length, covered: 0 }).text;
+    },
     createStream: () => createStream(forms),
     follow: (listener) => {
       listeners.add(listener);
@@ -91,6 +94,8 @@ function mask(text: string, found: readonly Found[], options: { until: number; c
   return { text: result + text.slice(end, Math.max(end, until)), overhang: Math.max(0, end - until) };
 }
 
+const nothingFound: readonly Found[] = [];
+
 interface FormTable {
   readonly add: (form: SecretForm) => void;
   /** Every place where a form stands, the longest form of each start, in no order. */
@@ -118,23 +123,17 @@ function createFormTable(): FormTable {
   const heads = new Map<string, Head[]>();
   const byFirstUnit = new Map<string, SecretForm[]>();
   const shifts = new Uint8Array(65_536).fill(headLength - blockLength + 1);
+  const starts = new Uint8Array(65_536);
   let spanMax = 0;
   const addHead = (form: SecretForm, beforeLength: number): void => {
     const key = form.text.slice(beforeLength, beforeLength + headLength);
     if (key.length < headLength) return;
     listIn(heads, key).push({ form, before: form.text.slice(0, beforeLength) });
+    starts[blockAt(key, 0)] = 1;
     for (let start = 0; start <= headLength - blockLength; start += 1) {
       const block = blockAt(key, start);
       shifts[block] = Math.min(shifts[block] ?? 0, headLength - blockLength - start);
     }
-  };
-  /** Position of the last block of the next possible head, from `position` on. */
-  const nextHead = (text: string, position: number): number => {
-    let block = position;
-    for (let shift = 1; block <= text.length - blockLength && shift > 0; block += shift) {
-      shift = shifts[blockAt(text, block)] ?? 0;
-    }
-    return block;
   };
   return {
     add: (form) => {
@@ -145,18 +144,24 @@ function createFormTable(): FormTable {
       spanMax = Math.max(spanMax, spanMaxOf(form));
     },
     find: (text) => {
-      const found: Found[] = [];
-      if (spanMax === 0) return found;
-      for (let block = nextHead(text, headLength - blockLength); block <= text.length - blockLength;) {
+      let found: Found[] | undefined;
+      const last = spanMax === 0 ? -1 : text.length - blockLength;
+      for (let block = headLength - blockLength; block <= last;) {
+        const shift = shifts[blockAt(text, block)] ?? 0;
+        if (shift > 0) {
+          block += shift;
+          continue;
+        }
         const position = block - (headLength - blockLength);
+        block += 1;
+        if (starts[blockAt(text, position)] === 0) continue;
         for (const { form, before } of heads.get(text.slice(position, position + headLength)) ?? []) {
           const start = before === '' ? position : startBefore(text, position, before);
           const end = start < 0 ? undefined : endOf(text, start, form);
-          if (end !== undefined && end !== unfinished) found.push({ start, end });
+          if (end !== undefined && end !== unfinished) (found ??= []).push({ start, end });
         }
-        block = nextHead(text, block + 1);
       }
-      return found;
+      return found ?? nothingFound;
     },
     firstUnfinished: (text) => {
       const first = Math.max(0, text.length - spanMax);
