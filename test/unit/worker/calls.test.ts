@@ -59,15 +59,18 @@ describe('one worker', () => {
   test('a second attempt attaches to the call that still runs', async () => {
     const { registry } = await bootWorker();
     let starts = 0;
-    let finish: (text: string) => void = () => undefined;
+    const begun = Promise.withResolvers<void>();
+    const answer = Promise.withResolvers<string>();
     const work = () => {
       starts++;
-      return new Promise<string>((resolve) => (finish = resolve));
+      begun.resolve();
+      return answer.promise;
     };
     const one = registry.run(identity(1), operations(work));
-    await waitFor('started');
+    // Not the record on disk, which can be read before the call has begun.
+    await begun.promise;
     const two = registry.run(identity(2), operations(never));
-    finish('done');
+    answer.resolve('done');
     expect(await Promise.all([one, two])).toEqual(['done', 'done']);
     expect(starts).toBe(1);
     expect(registry.liveCount).toBe(0);
