@@ -27,6 +27,7 @@ const order = [
 const limits: readonly { readonly folder: string; readonly fileMs: number; readonly testMs: number }[] = [
   { folder: 'test/chaos', fileMs: 30 * 60_000, testMs: 20 * 60_000 },
   { folder: 'test/binary', fileMs: 10 * 60_000, testMs: 3 * 60_000 },
+  { folder: 'test/node', fileMs: 10 * 60_000, testMs: 3 * 60_000 },
   { folder: 'test/unit', fileMs: 2 * 60_000, testMs: 20_000 },
   { folder: 'test', fileMs: 5 * 60_000, testMs: 60_000 },
 ];
