@@ -104,11 +104,13 @@ export async function serverStatus(config: Config): Promise<Readonly<Record<stri
   const server = await findLocalServer(config.paths);
   if (server === undefined) return undefined;
   const client = createControlPlaneClient({ url: server.url, token: server.token });
-  const status = await client.getServerStatus({ timeoutMs: statusTimeoutMs, attemptsMax: 1 }).catch((error: unknown) => {
-    // An older server, or one that is busy: that it runs is known all the same.
-    if (error instanceof KubiyaError) return {};
-    throw error;
-  });
+  const status = await client
+    .getServerStatus({ timeoutMs: statusTimeoutMs, attemptsMax: 1 })
+    .catch((error: unknown) => {
+      // An older server, or one that is busy: that it runs is known all the same.
+      if (error instanceof KubiyaError) return {};
+      throw error;
+    });
   return { ...server.record, ...status };
 }
 
