@@ -247,6 +247,12 @@ export const options = {
     scopes: working,
     description: 'milliseconds that one export may take',
   },
+  traceparent: {
+    type: 'text',
+    environment: ['TRACEPARENT'],
+    scopes: ['exec'],
+    description: 'trace (a W3C traceparent) that the execution continues',
+  },
   isOnce: {
     type: 'switch',
     flag: 'once',

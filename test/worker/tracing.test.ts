@@ -162,11 +162,12 @@ describe('a collector that works', () => {
     expect(collector.spans).toHaveLength(8);
   }, 30_000);
 
-  test('gets the spans of exec --local too', async () => {
-    const environment = { ...modelVariables(), OTEL_EXPORTER_OTLP_ENDPOINT: collector.url };
+  test('gets the spans of exec --local too, in the trace that it was started in', async () => {
+    const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    const environment = { ...modelVariables(), OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, TRACEPARENT };
     const result = await runCommand(['exec', '--local', '--yes', 'trace this'], { home, environment });
     expect(result.code).toBe(0);
-    expect(named('invoke_agent default')).toHaveLength(1);
+    expect(named('invoke_agent default').map(({ parentSpanId }) => parentSpanId)).toEqual(['00f067aa0ba902b7']);
     expect(collector.spans).toHaveLength(4);
   }, 30_000);
 });

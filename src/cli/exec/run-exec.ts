@@ -161,6 +161,7 @@ function requestOf(prompt: string, config: Config, flags: StartFlags, cwd: strin
     stream: true,
     ...(flags['system-prompt'] === undefined ? {} : { system_prompt: flags['system-prompt'] }),
     ...(config.model === undefined ? {} : { model_id: config.model }),
+    ...(config.traceparent === undefined ? {} : { user_metadata: { traceparent: config.traceparent } }),
     ...(Object.keys(environment).length === 0 ? {} : { execution_environment: environment }),
   };
 }

@@ -252,7 +252,8 @@ describe('paths', () => {
       expect(() => queueDirectoryName(refused)).toThrow(KubiyaError);
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 16 }), (name) => {
-        fc.pre(name !== '.' && name !== '..');
+        // A byte takes three characters at most, and a name of more than 200 is refused above.
+        fc.pre(name !== '.' && name !== '..' && Buffer.byteLength(name) <= 66);
         const directory = queueDirectoryName(name);
         expect(directory).toMatch(/^[A-Za-z0-9._%-]+$/);
         expect(decodeURIComponent(directory)).toBe(name);

@@ -27,7 +27,7 @@ describe('README.md', () => {
   });
 
   test('shows no command that does not exist', () => {
-    const shown = [...readme.matchAll(/(?:^|`|> |\| )kubiya ([a-z]+)(?: ([a-z]+))?/gm)];
+    const shown = [...readme.matchAll(/(?:^|`|> |\| )kubiya ([a-z]+)(?: ([a-z-]+))?/gm)];
     expect(shown.length).toBeGreaterThan(15);
     for (const [text, noun = '', verb] of shown) {
       const group = commandTree.subCommands?.[noun];
