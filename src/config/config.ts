@@ -157,6 +157,8 @@ export interface Config {
   readonly web: WebConfig;
   readonly metrics: MetricsConfig;
   readonly openTelemetry: OpenTelemetryConfig | undefined;
+  /** The trace of whoever runs `exec`, as it was given: the worker ignores what is none. */
+  readonly traceparent: string | undefined;
   readonly server: ServerConfig;
   readonly log: LogConfig;
   readonly network: NetworkSettings;

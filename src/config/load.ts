@@ -28,7 +28,7 @@ import {
   type FlagValues,
   type ProcessFacts,
 } from './sources.ts';
-import { parseValue } from './values.ts';
+import { parseValue, withoutCredentials } from './values.ts';
 import { warningsOf } from './warnings.ts';
 
 export interface LoadOptions {
@@ -73,6 +73,7 @@ export async function loadConfig({ scope, flags = {}, facts = processFacts() }: 
       host: merged.read('metricsHost') ?? options.metricsHost.default,
     },
     openTelemetry: openTelemetryOf(merged),
+    traceparent: merged.read('traceparent'),
     server: serverOf(merged, paths),
     log: logOf(merged),
     network: {
@@ -95,8 +96,9 @@ export async function loadConfig({ scope, flags = {}, facts = processFacts() }: 
     childEnvironmentBase: createSecret(environment),
   };
   refuseProblems(merged.problems);
-  if (scope !== 'show') refuseExpired(merged, config);
-  const warnings = warningsOf({ scope, keyOrigin: merged.origin('apiKey'), config, found });
+  if (scope !== 'show') refuseExpired(token.origin, config);
+  const contextOrigin = merged.origin('contextName');
+  const warnings = warningsOf({ scope, keyOrigin: token.origin, contextOrigin, config, found });
   return deepFreeze({ ...config, settings, warnings });
 }
 
@@ -112,8 +114,8 @@ function checkAuthorities(merged: Merged): void {
 }
 
 /** A key of the environment may be of any kind; that of a context is what `kubiya login` has put there. */
-function refuseExpired(merged: Merged, { controlPlane, context }: Pick<Config, 'controlPlane' | 'context'>): void {
-  if (controlPlane.token === undefined || merged.origin('apiKey').kind !== 'context') return;
+function refuseExpired(keyOrigin: Origin, { controlPlane, context }: Pick<Config, 'controlPlane' | 'context'>): void {
+  if (controlPlane.token === undefined || keyOrigin.kind !== 'context') return;
   const expiryMs = expiryMsOf(controlPlane.token.reveal());
   if (expiryMs === undefined || expiryMs > Date.now()) return;
   throw new KubiyaError(`the token of the context ${context ?? ''} expired at ${new Date(expiryMs).toISOString()}`, {
@@ -146,14 +148,20 @@ function merge(raw: RawConfig, scope: CommandScope, cwd: string): Merged {
   };
 }
 
-function readToken(merged: Merged): { readonly token: Secret | undefined; readonly file: string | undefined } {
+interface Key {
+  readonly token: Secret | undefined;
+  readonly file: string | undefined;
+  readonly origin: Origin;
+}
+
+function readToken(merged: Merged): Key {
   const key = merged.read('apiKey');
-  // A key in the environment is nearer than a file, and a file nearer than a context.
-  if (key !== undefined && merged.origin('apiKey').kind === 'environment')
-    return { token: secretOf(merged, 'apiKey', key), file: undefined };
+  const origin = merged.origin('apiKey');
   const file = merged.read('apiKeyFile');
-  if (file !== undefined) return { token: readSecret(merged, 'apiKeyFile'), file };
-  return { token: key === undefined ? undefined : secretOf(merged, 'apiKey', key), file: undefined };
+  // A key in the environment is nearer than a file, and a file nearer than a context.
+  if (file !== undefined && (key === undefined || origin.kind !== 'environment'))
+    return { token: readSecret(merged, 'apiKeyFile'), file, origin: merged.origin('apiKeyFile') };
+  return { token: key === undefined ? undefined : secretOf(merged, 'apiKey', key), file: undefined, origin };
 }
 
 type SecretFileName = 'apiKeyFile' | 'serverTokenFile' | 'temporalApiKeyFile' | 'webTokenFile';
@@ -188,7 +196,7 @@ function secretOf(merged: Merged, name: OptionName, value: string): Secret {
 /** Local when it is asked for or when there is no key; the sentence is what every start says. */
 function controlPlaneOf(
   merged: Merged,
-  { token, file }: ReturnType<typeof readToken>,
+  { token, file }: Key,
   contextName: string | undefined,
 ): Pick<Config, 'profile' | 'controlPlane'> {
   const isLocal = merged.read('localServer') === true || token === undefined;
@@ -332,13 +340,10 @@ function shownValue(
 ): EffectiveSetting['value'] {
   if (value === undefined) return null;
   if (option.isSecret === true) return '[redacted]';
-  return option.type === 'proxy' ? withoutCredentials(String(value)) : value;
-}
-
-function withoutCredentials(text: string): string {
-  const url = new URL(text);
-  if (url.username + url.password === '') return text;
-  return `${url.protocol}//[redacted]@${url.host}`;
+  // A query is where keys stand of those who take no header.
+  return typeof value === 'string' && /^(?:proxy|url)$/.test(option.type)
+    ? withoutCredentials(value).replace(/\?.*/, '?[redacted]')
+    : value;
 }
 
 function unitOf({ type }: OptionDeclaration): EffectiveSetting['unit'] {
