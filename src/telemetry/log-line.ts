@@ -77,11 +77,11 @@ function oneLine(text: string): string {
 
 // Nearly every text is ASCII without anything to escape; these see it in a few nanoseconds.
 /** Stands in a line as it is. */
-const plainPattern = /^[ -~]*$/;
+export const plainPattern = /^[ -~]*$/;
 /** Is a value without quotes. */
-const barePattern = /^[!#-+\--<>-[\]-~]+$/;
+export const barePattern = /^[!#-+\--<>-[\]-~]+$/;
 /** Is a value in quotes. */
-const quotablePattern = /^[ !#-[\]-~]*$/;
+export const quotablePattern = /^[ !#-[\]-~]*$/;
 
 function escaped(character: string): string {
   if (character === '\n') return String.raw`\n`;

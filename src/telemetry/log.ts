@@ -1,6 +1,7 @@
 // The log: one line per entry, to a rotating file and/or stderr, secrets removed, never a reason to fail.
 import { pino, stdSerializers } from 'pino';
 import { errnoOf, messageOf } from '../errors.ts';
+import { createLineBytes } from './line-bytes.ts';
 import {
   lineBody,
   timestamp,
@@ -62,11 +63,22 @@ export function createLog(options: LogOptions): LogRoot {
   const { stderr = 'none', onLine } = options;
   const stderrSink = stderr === 'none' ? undefined : createStderrSink();
   const isColoured = stderr === 'colour' && options.format === 'text';
-  const emit = (level: LogLevel, component: string, message: string, fields: LogFields): void => {
-    const line = lineOf(level, component, message, fields);
-    file?.write(line);
+  const show = (line: string, level: LogLevel): void => {
     stderrSink?.write(isColoured ? coloured(line, level) : line);
     onLine?.(line.slice(0, -1));
+  };
+  const isShown = stderrSink !== undefined || onLine !== undefined;
+  const ordinary = createLineBytes();
+  const emit: Emit = (place, message, fields) => {
+    const length = options.format === 'json' ? 0 : ordinary.encode(place.start, message, fields);
+    if (length > 0 && options.redactor.isClean(ordinary.bytes, ordinary.bodyStart, length)) {
+      file?.writeBytes(ordinary.bytes, length);
+      if (isShown) show(ordinary.bytes.toString('latin1', 0, length), place.level);
+      return;
+    }
+    const line = lineOf(place, message, fields);
+    file?.write(line);
+    show(line, place.level);
   };
   const lowest = logLevels.indexOf(options.level);
   return {
@@ -93,7 +105,19 @@ export const silentLog: Log = {
   child: () => silentLog,
 };
 
-type Emit = (level: LogLevel, component: string, message: string, fields: LogFields) => void;
+/** What entries of one level and component have in common. */
+interface Place {
+  readonly level: LogLevel;
+  readonly component: string;
+  /** What a text line has between its time and its message. */
+  readonly start: string;
+}
+
+function placeOf(level: LogLevel, component: string): Place {
+  return { level, component, start: `${levelWords[level]} ${component}: ` };
+}
+
+type Emit = (place: Place, message: string, fields: LogFields) => void;
 
 const noFields: LogFields = Object.freeze({});
 const nothing = (): void => undefined;
@@ -101,12 +125,13 @@ const nothing = (): void => undefined;
 function logOf(component: string, lowest: number, emit: Emit): Log {
   const at = (level: LogLevel) => {
     if (logLevels.indexOf(level) < lowest) return nothing;
+    const place = placeOf(level, component);
     return (message: string, fields: LogFields = noFields): void => {
       try {
-        emit(level, component, message, fields);
+        emit(place, message, fields);
       } catch (error) {
         // A field whose getter throws: the entry matters more than the field.
-        emit(level, component, message, { fields_lost: String(error) });
+        emit(place, message, { fields_lost: String(error) });
       }
     };
   };
@@ -120,7 +145,7 @@ function logOf(component: string, lowest: number, emit: Emit): Log {
 }
 
 /** One entry as its line, redacted and with its newline. */
-type LineOf = (level: LogLevel, component: string, message: string, fields: LogFields) => string;
+type LineOf = (place: Place, message: string, fields: LogFields) => string;
 
 /** Redacted first: half a secret would not be recognised. */
 function cutter(redactor: Redactor): (text: string) => string {
@@ -129,8 +154,7 @@ function cutter(redactor: Redactor): (text: string) => string {
 
 function textLines(redactor: Redactor): LineOf {
   const cut = cutter(redactor);
-  return (level, component, message, fields) =>
-    `${timestamp()} ${levelWords[level]} ${component}: ${redactor.redact(lineBody(message, fields, cut))}\n`;
+  return ({ start }, message, fields) => `${timestamp()} ${start}${redactor.redact(lineBody(message, fields, cut))}\n`;
 }
 
 const levelWords = { debug: '[DEBUG]', info: '[INFO]', warn: '[WARN]', error: '[ERROR]' } as const;
@@ -147,17 +171,17 @@ function jsonLines(redactor: Redactor): LineOf {
   const serializers = { error: stdSerializers.err, err: stdSerializers.err, cause: stdSerializers.err };
   const logger = pino({ level: 'debug', serializers, base: { pid: process.pid } }, destination);
   const cut = cutter(redactor);
-  const recordOf = (level: LogLevel, component: string, message: string, fields: LogFields): string => {
+  const recordOf = ({ level, component }: Place, message: string, fields: LogFields): string => {
     logger[level]({ component, ...renamed(fields) }, message);
     return record;
   };
-  return (level, component, message, fields) => {
-    const whole = recordOf(level, component, message, fields);
+  return (place, message, fields) => {
+    const whole = recordOf(place, message, fields);
     if (whole.length <= recordLengthMax) return redactor.redact(whole);
     const short = (text: string): string => (text.length > textLengthMax ? cut(text) : text);
     const shortened = Object.entries(fields).map(([key, value]) => [key, shortValue(value, short)] as const);
     const shortFields: LogFields = Object.fromEntries(shortened);
-    return redactor.redact(recordOf(level, component, short(message), shortFields));
+    return redactor.redact(recordOf(place, short(message), shortFields));
   };
 }
 
@@ -179,11 +203,15 @@ function openLogFile(file: LogFileOptions, lineOf: LineOf): RotatingFile {
   const { header } = file;
   const opened = createRotatingFile({
     ...file,
-    header: header && (() => lineOf('info', 'log', header().message, header().fields ?? noFields)),
-    trailer: () => lineOf('info', 'log', trailerMessage, { file: file.path }),
+    header: header && (() => lineOf(placeOf('info', 'log'), header().message, header().fields ?? noFields)),
+    trailer: () => lineOf(placeOf('info', 'log'), trailerMessage, { file: file.path }),
     lossReport: (lines, reason) => {
       const count = lines === 1 ? '1 line' : `${lines} lines`;
-      return lineOf('warn', 'log', `${count} could not be written (${errnoOf(reason) ?? messageOf(reason)})`, noFields);
+      return lineOf(
+        placeOf('warn', 'log'),
+        `${count} could not be written (${errnoOf(reason) ?? messageOf(reason)})`,
+        noFields,
+      );
     },
   });
   // With its header the file is there from the start, also for `tail -f` on a worker whose level leaves nothing to say.

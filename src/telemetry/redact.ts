@@ -6,6 +6,8 @@ export interface Redactor {
   register(secret: string): void;
   /** For a complete text: a log record, a tool result. */
   redact(text: string): string;
+  /** True when ASCII text from `start` to `end` certainly holds no secret: the quick look before `redact`. */
+  isClean(ascii: Uint8Array, start: number, end: number): boolean;
   /** For text that comes in pieces. Together the pieces read as `redact` of the whole. */
   createStream(): RedactionStream;
   /** For another process of ours that has to know them too: tells every secret, also those to come. Returns what ends it. */
@@ -36,6 +38,7 @@ export function createRedactor(): Redactor {
       const found = forms.find(text);
       return found.length === 0 ? text : mask(text, found, { until: text.length, covered: 0 }).text;
     },
+    isClean: forms.isClean,
     createStream: () => createStream(forms),
     follow: (listener) => {
       listeners.add(listener);
@@ -100,6 +103,8 @@ interface FormTable {
   readonly add: (form: SecretForm) => void;
   /** Every place where a form stands, the longest form of each start, in no order. */
   find(text: string): readonly Found[];
+  /** True when no head of a form stands there. */
+  readonly isClean: (ascii: Uint8Array, start: number, end: number) => boolean;
   /** The first position from which the text could still grow into a form; the text's length when there is none. */
   firstUnfinished(text: string): number;
 }
@@ -163,6 +168,21 @@ function createFormTable(): FormTable {
       }
       return found ?? nothingFound;
     },
+    isClean: (ascii, start, end) => {
+      const last = spanMax === 0 ? -1 : end - blockLength;
+      for (let block = start + headLength - blockLength; block <= last;) {
+        const shift = shifts[byteBlockAt(ascii, block)] ?? 0;
+        if (shift > 0) {
+          block += shift;
+          continue;
+        }
+        const position = block - (headLength - blockLength);
+        block += 1;
+        if (starts[byteBlockAt(ascii, position)] === 0) continue;
+        if (heads.has(String.fromCharCode(...ascii.subarray(position, position + headLength)))) return false;
+      }
+      return true;
+    },
     firstUnfinished: (text) => {
       const first = Math.max(0, text.length - spanMax);
       let breakAt = nextBreak(text, first);
@@ -190,6 +210,11 @@ const blockLength = 3;
 
 function blockAt(text: string, start: number): number {
   return ((text.charCodeAt(start) << 10) ^ (text.charCodeAt(start + 1) << 5) ^ text.charCodeAt(start + 2)) & 0xff_ff;
+}
+
+/** The same of bytes. */
+function byteBlockAt(ascii: Uint8Array, start: number): number {
+  return (((ascii[start] ?? 0) << 10) ^ ((ascii[start + 1] ?? 0) << 5) ^ (ascii[start + 2] ?? 0)) & 0xff_ff;
 }
 
 const unfinished = 'unfinished';

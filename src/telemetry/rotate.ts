@@ -24,6 +24,8 @@ export interface RotatingFile {
   readonly lastError: unknown;
   /** One complete line with its newline; false when it could not be written, or after `close`. Never throws. */
   write(line: string): boolean;
+  /** The same for a line that is bytes already: the first `length` of them. */
+  writeBytes(bytes: Uint8Array, length: number): boolean;
   /** Nothing is written afterwards. */
   close(): void;
 }
@@ -76,9 +78,14 @@ class OwnFile implements RotatingFile {
   }
 
   write(line: string): boolean {
+    const bytes = Buffer.from(line);
+    return this.writeBytes(bytes, bytes.length);
+  }
+
+  writeBytes(bytes: Uint8Array, length: number): boolean {
     if (this.#isClosed) return false;
     try {
-      this.#append(line);
+      this.#append(bytes, length);
       return true;
     } catch (error) {
       this.linesLost += 1;
@@ -93,30 +100,33 @@ class OwnFile implements RotatingFile {
     this.#closeDescriptor();
   }
 
-  #append(line: string): void {
-    const { header, lossReport } = this.#options;
+  #append(bytes: Uint8Array, length: number): void {
     let file = this.#current();
-    const text =
-      this.#linesUnreported > 0 && lossReport !== undefined
-        ? lossReport(this.#linesUnreported, this.lastError) + line
-        : line;
-    if (this.#isFullFor(text)) {
+    const report = this.#linesUnreported > 0 ? this.#lossReport() : undefined;
+    const needed = length + (report?.length ?? 0);
+    if (this.#isFullFor(needed)) {
       // Somebody else may have rotated it a moment ago.
       this.#checkedAtMs = 0;
       file = this.#current();
-      if (this.#isFullFor(text)) file = this.#rotate(file);
+      if (this.#isFullFor(needed)) file = this.#rotate(file);
     }
     if (this.#size === 0) {
+      const { header } = this.#options;
       if (header !== undefined) this.#writeText(file, header());
       this.#emptySize = this.#size;
     }
-    this.#writeText(file, text);
+    if (report === undefined) this.#writeAll(file, bytes, length);
+    else this.#writeAll(file, Buffer.concat([report, bytes.subarray(0, length)]), needed);
     this.#linesUnreported = 0;
   }
 
-  #isFullFor(text: string): boolean {
-    const sizeAfter = this.#size + Buffer.byteLength(text) + this.#trailerBytes;
-    return sizeAfter > this.#options.bytesMax && this.#size > this.#emptySize;
+  #lossReport(): Buffer | undefined {
+    const text = this.#options.lossReport?.(this.#linesUnreported, this.lastError);
+    return text === undefined ? undefined : Buffer.from(text);
+  }
+
+  #isFullFor(length: number): boolean {
+    return this.#size + length + this.#trailerBytes > this.#options.bytesMax && this.#size > this.#emptySize;
   }
 
   /** The open file that has the name now. */
@@ -172,14 +182,14 @@ class OwnFile implements RotatingFile {
   }
 
   #writeText(file: number, text: string): void {
-    const length = Buffer.byteLength(text);
+    const bytes = Buffer.from(text);
+    this.#writeAll(file, bytes, bytes.length);
+  }
+
+  #writeAll(file: number, bytes: Uint8Array, length: number): void {
     let written = 0;
     try {
-      written = writeSync(file, text);
-      if (written < length) {
-        const bytes = Buffer.from(text);
-        while (written < length) written += writeSync(file, bytes, written);
-      }
+      while (written < length) written += writeSync(file, bytes, written, length - written);
     } catch (error) {
       // A full disk takes the first half of a line; the second half must not end up behind another line.
       if (written > 0) ftruncateSync(file, fstatSync(file).size - written);
