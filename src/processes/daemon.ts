@@ -13,15 +13,15 @@ import {
   type SupervisorRecord,
 } from '../protocol/instance.ts';
 import { askSupervisor } from '../supervisor/ask.ts';
-import { isAlive, removeInstance } from '../supervisor/instance.ts';
-import { isPlaceAlive, listWorkerPlaces, namesOf, readPlace } from '../supervisor/select.ts';
+import { removeInstance } from '../supervisor/instance.ts';
+import { isPlaceAlive, readPlace } from '../supervisor/select.ts';
 import { readSupervisor, removeSupervisor } from '../supervisor/supervisor-record.ts';
 import { type DetachedProcess, startDetached } from '../supervisor/worker-process.ts';
 import { ownExecutable } from './instance-scope.ts';
 import type { ProcessIo } from './process-io.ts';
 import { installSignals } from './signals.ts';
 import { environmentFor, supervisorCommand } from './supervisor-charge.ts';
-import { alreadyRuns, locksDirectory, refuseSupervisedPlace } from './worker-locks.ts';
+import { alreadyRuns, locksDirectory, refuseSecond } from './worker-locks.ts';
 import { prepareWorkerPlace } from './worker-place.ts';
 
 /** The first start unpacks Temporal, makes its database and registers; on a slow disk that took a minute. */
@@ -80,18 +80,6 @@ export async function startDaemon(config: Config, queue: string, options: Daemon
     throw startFailed(outcome, charge);
   } finally {
     signals.dispose();
-  }
-}
-
-/** By the queue's id or its name, whichever it was started by; the locks decide when two come at once. */
-function refuseSecond(config: Config, queue: string): void {
-  refuseSupervisedPlace(config, queue);
-  for (const place of listWorkerPlaces(config.paths.workersDirectory)) {
-    if (!namesOf(place).has(queue)) continue;
-    const { record, supervisor } = place;
-    if (supervisor !== null && isAlive(supervisor))
-      throw alreadyRuns(`the supervisor ${supervisor.pid} already keeps a worker`, queue);
-    if (record !== null && isAlive(record)) throw alreadyRuns(`the process ${record.pid} already runs a worker`, queue);
   }
 }
 

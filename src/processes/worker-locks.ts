@@ -5,7 +5,9 @@ import { queueDirectoryName } from '../config/paths.ts';
 import { KubiyaError } from '../errors.ts';
 import { ensureSecureDirectory } from '../lib/secure-directory.ts';
 import { shellWord } from '../lib/text.ts';
+import { isAlive } from '../supervisor/instance.ts';
 import { acquireLock, readLockHolder } from '../supervisor/lock.ts';
+import { listWorkerPlaces, namesOf } from '../supervisor/select.ts';
 import type { InstanceScope } from './instance-scope.ts';
 import { supervisorLockFile } from './supervisor-charge.ts';
 import type { Teardown } from './teardown.ts';
@@ -15,6 +17,7 @@ export const locksDirectory = (config: Config): string => join(config.paths.home
 /** Two starts by one name meet here, before either has asked a server; by name and by id they meet at `lockQueue`. */
 export function lockPlace(config: Config, scope: InstanceScope, typedQueue: string, teardown: Teardown): void {
   lockWorker(config, scope, { key: placeKey(typedQueue), queue: typedQueue }, teardown);
+  refuseRecorded(config, typedQueue, typedQueue);
 }
 
 export function lockQueue(
@@ -25,6 +28,7 @@ export function lockQueue(
   teardown: Teardown,
 ): void {
   lockWorker(config, scope, { key: queueId, queue: typedQueue }, teardown);
+  refuseRecorded(config, queueId, typedQueue);
 }
 
 /** What the locks of a place are called by, before the queue's id is known. */
@@ -32,9 +36,23 @@ function placeKey(typedQueue: string): string {
   return `name-${queueDirectoryName(typedQueue)}`;
 }
 
-/** Throws when a supervisor other than our own has the place, also while none of its workers runs. */
-export function refuseSupervisedPlace(config: Config, typedQueue: string): void {
+/** Throws when a supervisor or a worker has the place, also while the supervisor is between two workers. */
+export function refuseSecond(config: Config, typedQueue: string): void {
   refuseSupervised(config, { key: placeKey(typedQueue), queue: typedQueue });
+  refuseRecorded(config, typedQueue, typedQueue);
+}
+
+/** What the records say, by whichever name the queue was started: locks keep nobody away once their files were removed. */
+function refuseRecorded(config: Config, name: string, queue: string): void {
+  for (const place of listWorkerPlaces(config.paths.workersDirectory)) {
+    if (!namesOf(place).has(name)) continue;
+    const { record, supervisor } = place;
+    // Ours may not have written its record yet, and the one before it, which hands over, may be about to end.
+    if (config.supervisedBy === undefined && supervisor !== null && isAlive(supervisor))
+      throw alreadyRuns(`the supervisor ${supervisor.pid} already keeps a worker`, queue);
+    if (record !== null && record.pid !== process.pid && isAlive(record))
+      throw alreadyRuns(`the process ${record.pid} already runs a worker`, queue);
+  }
 }
 
 interface Locked {

@@ -115,6 +115,20 @@ test('a removed log directory and a removed place come back', async () => {
   expect((await daemon.run(['worker', 'stop', '--queue-id', 'removed'])).code).toBe(0);
 }, 60_000);
 
+test('without the files of its locks the queue is still the running worker’s', async () => {
+  const daemon = await startDaemon('unlocked', { home });
+  rmSync(join(home.kubiyaHome, 'locks'), { recursive: true });
+  const { pid, queue_id } = daemon.supervisor();
+  for (const name of ['unlocked', queue_id]) {
+    const second = await runCommand(
+      ['worker', 'start', '--queue-id', name, '--webui-port', '0', '--max-uptime', '1s'],
+      { home },
+    );
+    expect(second).toMatchObject({ code: 2, stderr: expect.stringContaining(`the supervisor ${pid} already keeps`) });
+  }
+  expect((await daemon.run(['worker', 'stop', '--queue-id', 'unlocked'])).code).toBe(0);
+}, 60_000);
+
 test('restart drains, and takes the program that is on disk then; a broken one is refused', async () => {
   const program = join(home.directory, 'kubiya');
   copyFileSync(builtBinary(), program);
