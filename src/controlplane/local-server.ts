@@ -5,6 +5,7 @@ import { errnoOf, KubiyaError, messageOf } from '../errors.ts';
 import { readTextFile } from '../lib/bounded-file.ts';
 import { directIfLoopback } from '../lib/loopback.ts';
 import type { Fetch } from '../lib/network.ts';
+import { healthSchema } from '../protocol/control-plane.ts';
 
 /** A server on this machine answers in milliseconds; one that is starved for a second is not there for a command. */
 const healthTimeoutMs = 2_000;
@@ -44,10 +45,11 @@ export async function findLocalServer(
   try {
     const signal = AbortSignal.timeout(healthTimeoutMs);
     const response = await fetchHealth(`${url}/health`, { signal, redirect: 'error', ...directIfLoopback(url) });
-    await response.body?.cancel();
-    return response.ok ? { record, url, token } : undefined;
+    const health = v.safeParse(healthSchema, await response.json());
+    // Another server may have got the port of one that was killed; neither our token nor a signal is meant for it.
+    return health.success && health.output.instance_id === record.instance_id ? { record, url, token } : undefined;
   } catch {
-    // Nobody answers there: the record is a left-over.
+    // Nobody answers there, or no server of ours: the record is a left-over.
     return undefined;
   }
 }

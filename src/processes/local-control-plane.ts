@@ -54,6 +54,7 @@ export async function startPrivateControlPlane(
     temporal,
     log: scope.log.child('server'),
     version,
+    instanceId: scope.instanceId,
     clock: systemClock,
   });
   teardown.add('control plane', controlPlaneStopMs, () => controlPlane.stop());
@@ -97,6 +98,7 @@ export async function startPersistentControlPlane(
         : `${server.advertise}:${portOf(temporal.address)}`,
     log: scope.log.child('server'),
     version,
+    instanceId: scope.instanceId,
     clock: systemClock,
   });
   teardown.add('control plane', controlPlaneStopMs, () => controlPlane.stop());
@@ -113,8 +115,7 @@ async function announce(
 ): Promise<void> {
   const url = `http://${reachableHost(server.host)}:${port}`;
   const other = await findLocalServer(paths);
-  // At our own address only we answer: the record is that of a process which was killed there.
-  if (other !== undefined && other.url !== url) {
+  if (other !== undefined) {
     const fields = { other: other.url };
     scope.log.info('Commands go on using the local server that ran before; CONTROL_PLANE_URL names this one', fields);
     return;

@@ -66,6 +66,8 @@ export const healthSchema = v.object({
   timestamp: optionalText,
   /** Ours. */
   version: optionalText,
+  /** Ours: that of the record of a local server. */
+  instance_id: optionalText,
   services: v.nullish(object),
 });
 export type Health = v.InferOutput<typeof healthSchema>;

@@ -18,6 +18,8 @@ export interface ServerDeps {
   readonly log: Log;
   readonly clock: Clock;
   readonly version: string;
+  /** Of the process; its record on disk has the same. */
+  readonly instanceId: string;
   /** Files whose sizes tell how much is kept. */
   readonly databases: readonly { readonly name: string; readonly path: string }[];
   /** Wakes the reconciler: something is open. */

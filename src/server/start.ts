@@ -34,6 +34,8 @@ export interface ControlPlaneOptions {
   readonly advertisedHost?: string | undefined;
   readonly log: Log;
   readonly version: string;
+  /** Of the process; its record on disk has the same. */
+  readonly instanceId: string;
   readonly clock: Clock;
 }
 
@@ -89,6 +91,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     log,
     clock,
     version: options.version,
+    instanceId: options.instanceId,
     wake: () => reconciler?.wake(),
     stopping: stopping.signal,
   };

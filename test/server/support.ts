@@ -114,6 +114,7 @@ export function startTestServer(
     temporal: { address: temporalAddress, namespace: 'default', isLocal: true },
     log: quietLog,
     version: '0.0.0-test',
+    instanceId: 'a-test',
     clock: systemClock,
     ...changes,
   });

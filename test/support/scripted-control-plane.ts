@@ -52,6 +52,8 @@ export interface ScriptedControlPlane {
   stop(): Promise<void>;
 }
 
+/** What its /health says. */
+export const scriptedInstanceId = 'a-scripted-one';
 export const executionId = '11111111-2222-4333-8444-555555555555';
 export const defaultAgent = { id: 'aaaaaaaa-0000-4000-8000-000000000001', name: 'default' };
 export const defaultQueue = {
@@ -135,7 +137,8 @@ class Plane {
     const scripted = await this.#script.override?.(recorded, this.requests.length);
     if (scripted === 'destroy') return void response.destroy();
     if (scripted !== undefined) return send(response, scripted);
-    if (recorded.path === '/health') return send(response, { status: 200, body: { status: 'healthy' } });
+    if (recorded.path === '/health')
+      return send(response, { status: 200, body: { status: 'healthy', instance_id: scriptedInstanceId } });
     if (request.headers.authorization !== `Bearer ${this.token}`) {
       const detail = { error: 'Unauthorized', message: 'the API key is not valid', hint: 'check the key' };
       return send(response, { status: 401, body: { detail } });

@@ -22,6 +22,7 @@ import {
   type ScriptedControlPlane,
   type ScriptedReply,
   startScriptedControlPlane,
+  scriptedInstanceId,
 } from '../../support/scripted-control-plane.ts';
 
 const planes: ScriptedControlPlane[] = [];
@@ -348,10 +349,13 @@ describe('the local server', () => {
     writeFileSync(paths.localServerRecordFile, '{"url":');
     writeFileSync(paths.localTokenFile, `${plane.token}\n`);
     expect(await findLocalServer(paths)).toBeUndefined();
-    writeFileSync(
-      paths.localServerRecordFile,
-      JSON.stringify({ url: plane.url, pid: 1, instance_id: 'i', started_at: '2026-11-24T10:00:00Z', version: '1' }),
-    );
+    const record = { url: plane.url, pid: 1, started_at: '2026-11-24T10:00:00Z', version: '1' };
+    const writeRecord = (instance_id: string): void =>
+      writeFileSync(paths.localServerRecordFile, JSON.stringify({ ...record, instance_id }));
+    // One that was killed, and another server got its port.
+    writeRecord('killed');
+    expect(await findLocalServer(paths)).toBeUndefined();
+    writeRecord(scriptedInstanceId);
     expect(await findLocalServer(paths)).toMatchObject({ url: plane.url, token: plane.token });
     expect(await findConnection(settings(directory))).toEqual({ kind: 'local', url: plane.url, token: plane.token });
     expect(await findConnection(settings(directory, { url: plane.url }))).toMatchObject({ kind: 'local' });

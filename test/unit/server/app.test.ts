@@ -52,6 +52,7 @@ function appWith(changes: (store: Store) => Partial<ServerDeps>) {
     log,
     clock: systemClock,
     version: '0',
+    instanceId: 'a-test',
     wake: () => undefined,
     stopping: new AbortController().signal,
     ...changes(store),

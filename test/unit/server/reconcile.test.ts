@@ -51,6 +51,7 @@ test('an execution behind hundreds that wait is started all the same', async () 
     token: '',
     databases: [],
     version: '0',
+    instanceId: 'a-test',
     wake: () => undefined,
     stopping: new AbortController().signal,
   } satisfies ServerDeps);
