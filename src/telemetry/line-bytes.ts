@@ -5,8 +5,8 @@ export interface LineBytes {
   readonly bytes: Buffer;
   /** Where the message begins in `bytes` after `encode`. */
   readonly bodyStart: number;
-  /** How much of `bytes` the line has, with its newline; 0 when the entry is not an ordinary one. `word` is `[INFO] worker: `. */
-  encode(word: string, message: string, fields: LogFields): number;
+  /** How much of `bytes` the line has, with its newline; 0 when the entry is not an ordinary one. `start` is `[INFO] worker: `. */
+  encode(start: string, message: string, fields: LogFields): number;
 }
 
 /** Room for a few dozen ordinary fields; what is longer is not ordinary. */
@@ -19,61 +19,64 @@ export function createLineBytes(): LineBytes {
 class LineBuffer implements LineBytes {
   readonly bytes = Buffer.alloc(capacity);
   bodyStart = 0;
-  #end = 0;
   #time = '';
-  #word = '';
+  #start = '';
 
-  encode(word: string, message: string, fields: LogFields): number {
-    this.#begin(word);
+  encode(start: string, message: string, fields: LogFields): number {
+    const { bytes } = this;
+    const time = timestamp();
+    // Mostly they stand there already, from the line before.
+    if (time !== this.#time || start !== this.#start) {
+      this.#time = time;
+      this.#start = start;
+      this.bodyStart = put(bytes, putByte(bytes, put(bytes, 0, time), 0x20), start);
+    }
     if (message.length > textLengthMax || !plainPattern.test(message)) return 0;
-    this.#put(message);
+    let end = put(bytes, this.bodyStart, message);
     for (const key in fields) {
       const value = fields[key];
       if (value === undefined) continue;
-      if (this.#end + key.length > capacity - textLengthMax - 8) return 0;
-      this.bytes[this.#end++] = 0x20;
-      this.#put(key);
-      this.bytes[this.#end++] = 0x3d;
-      if (typeof value === 'number') this.#put(String(value));
-      else if (typeof value !== 'string' || value.length > textLengthMax || !this.#putText(value)) return 0;
+      if (end + key.length > capacity - textLengthMax - numberLengthMax) return 0;
+      end = putByte(bytes, put(bytes, putByte(bytes, end, 0x20), key), 0x3d);
+      if (typeof value === 'number') end = putNumber(bytes, end, value);
+      else if (typeof value !== 'string' || value.length > textLengthMax) return 0;
+      else if (barePattern.test(value)) end = put(bytes, end, value);
+      else if (quotablePattern.test(value)) {
+        end = putByte(bytes, put(bytes, putByte(bytes, end, 0x22), value), 0x22);
+      } else return 0;
     }
-    this.bytes[this.#end++] = 0x0a;
-    return this.#end;
+    return putByte(bytes, end, 0x0a);
   }
+}
 
-  /** Time and word mostly stand there already, from the line before. */
-  #begin(word: string): void {
-    const time = timestamp();
-    if (time === this.#time && word === this.#word) {
-      this.#end = this.bodyStart;
-      return;
-    }
-    this.#end = 0;
-    this.#put(time);
-    this.bytes[this.#end++] = 0x20;
-    this.#put(word);
-    this.bodyStart = this.#end;
-    this.#time = time;
-    this.#word = word;
-  }
+// Each gives the end of what it has put.
 
-  #putText(text: string): boolean {
-    if (barePattern.test(text)) {
-      this.#put(text);
-      return true;
-    }
-    if (!quotablePattern.test(text)) return false;
-    this.bytes[this.#end++] = 0x22;
-    this.#put(text);
-    this.bytes[this.#end++] = 0x22;
-    return true;
-  }
+function putByte(bytes: Buffer, end: number, byte: number): number {
+  bytes[end] = byte;
+  return end + 1;
+}
 
-  #put(text: string): void {
-    const { bytes } = this;
-    const start = this.#end;
-    // For the length of a message a loop is quicker than the call of a copying function.
-    for (let index = 0; index < text.length; index += 1) bytes[start + index] = text.charCodeAt(index);
-    this.#end = start + text.length;
+/** For the length of a message a loop is quicker than the call of a copying function. */
+function put(bytes: Buffer, end: number, text: string): number {
+  const { length } = text;
+  for (let index = 0; index < length; index += 1) bytes[end + index] = text.charCodeAt(index);
+  return end + length;
+}
+
+/** `-1.2345678901234567e-300`, and the blanks and quotes of one field. */
+const numberLengthMax = 32;
+/** Whole numbers below it are counted out by hand; a string for each would cost as much as the rest of the field. */
+const digitsMax = 1_000_000_000;
+
+function putNumber(bytes: Buffer, end: number, value: number): number {
+  if (!Number.isInteger(value) || value < 0 || value >= digitsMax) return put(bytes, end, String(value));
+  let last = end + 1;
+  for (let limit = 10; value >= limit; limit *= 10) last += 1;
+  let rest = value;
+  for (let index = last - 1; index >= end; index -= 1) {
+    const tenth = Math.floor((rest + 0.5) * 0.1);
+    bytes[index] = 0x30 + rest - tenth * 10;
+    rest = tenth;
   }
+  return last;
 }

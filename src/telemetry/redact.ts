@@ -127,7 +127,7 @@ function createFormTable(): FormTable {
   const known = new Set<string>();
   const heads = new Map<string, Head[]>();
   const byFirstUnit = new Map<string, SecretForm[]>();
-  const shifts = new Uint8Array(65_536).fill(headLength - blockLength + 1);
+  const shifts = new Uint8Array(65_536).fill(blocksOfHead);
   const starts = new Uint8Array(65_536);
   let spanMax = 0;
   const addHead = (form: SecretForm, beforeLength: number): void => {
@@ -135,9 +135,9 @@ function createFormTable(): FormTable {
     if (key.length < headLength) return;
     listIn(heads, key).push({ form, before: form.text.slice(0, beforeLength) });
     starts[blockAt(key, 0)] = 1;
-    for (let start = 0; start <= headLength - blockLength; start += 1) {
+    for (let start = 0; start < blocksOfHead; start += 1) {
       const block = blockAt(key, start);
-      shifts[block] = Math.min(shifts[block] ?? 0, headLength - blockLength - start);
+      shifts[block] = Math.min(shifts[block] ?? 0, blocksOfHead - 1 - start);
     }
   };
   return {
@@ -151,13 +151,13 @@ function createFormTable(): FormTable {
     find: (text) => {
       let found: Found[] | undefined;
       const last = spanMax === 0 ? -1 : text.length - blockLength;
-      for (let block = headLength - blockLength; block <= last;) {
+      for (let block = blocksOfHead - 1; block <= last;) {
         const shift = shifts[blockAt(text, block)] ?? 0;
         if (shift > 0) {
           block += shift;
           continue;
         }
-        const position = block - (headLength - blockLength);
+        const position = block - (blocksOfHead - 1);
         block += 1;
         if (starts[blockAt(text, position)] === 0) continue;
         for (const { form, before } of heads.get(text.slice(position, position + headLength)) ?? []) {
@@ -169,17 +169,15 @@ function createFormTable(): FormTable {
       return found ?? nothingFound;
     },
     isClean: (ascii, start, end) => {
-      const last = spanMax === 0 ? -1 : end - blockLength;
-      for (let block = start + headLength - blockLength; block <= last;) {
-        const shift = shifts[byteBlockAt(ascii, block)] ?? 0;
-        if (shift > 0) {
-          block += shift;
-          continue;
+      if (spanMax === 0) return true;
+      // Every head holds one of these blocks, and none of them waits for the one before.
+      for (let block = start + blocksOfHead - 1; block <= end - blockLength; block += blocksOfHead) {
+        if (shifts[byteBlockAt(ascii, block)] === blocksOfHead) continue;
+        for (let position = block - blocksOfHead + 1; position <= block; position += 1) {
+          if (starts[byteBlockAt(ascii, position)] === 0 || position + headLength > end) continue;
+          if (shifts[byteBlockAt(ascii, position + blocksOfHead - 1)] !== 0) continue;
+          if (heads.has(String.fromCharCode(...ascii.subarray(position, position + headLength)))) return false;
         }
-        const position = block - (headLength - blockLength);
-        block += 1;
-        if (starts[byteBlockAt(ascii, position)] === 0) continue;
-        if (heads.has(String.fromCharCode(...ascii.subarray(position, position + headLength)))) return false;
       }
       return true;
     },
@@ -190,7 +188,7 @@ function createFormTable(): FormTable {
         if (start > breakAt) breakAt = nextBreak(text, start);
         // A head that is all there and in one piece is known by its last block.
         const isWhole = start + headLength <= Math.min(breakAt, text.length);
-        if (isWhole && shifts[blockAt(text, start + headLength - blockLength)] !== 0) continue;
+        if (isWhole && shifts[blockAt(text, start + blocksOfHead - 1)] !== 0) continue;
         for (const form of byFirstUnit.get(text.charAt(start)) ?? []) {
           if (endOf(text, start, form) === unfinished) return start;
         }
@@ -207,6 +205,7 @@ function listIn<Value>(map: Map<string, Value[]>, key: string): Value[] {
 }
 
 const blockLength = 3;
+const blocksOfHead = headLength - blockLength + 1;
 
 function blockAt(text: string, start: number): number {
   return ((text.charCodeAt(start) << 10) ^ (text.charCodeAt(start + 1) << 5) ^ text.charCodeAt(start + 2)) & 0xff_ff;

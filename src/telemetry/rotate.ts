@@ -135,7 +135,7 @@ class OwnFile implements RotatingFile {
     const file = this.#descriptor;
     if (file === undefined) return this.#open(nowMs);
     // A clock that was set back must not end the checks.
-    if (Math.abs(nowMs - this.#checkedAtMs) < checkEveryMs) return file;
+    if (nowMs < this.#checkedAtMs + checkEveryMs && nowMs >= this.#checkedAtMs) return file;
     this.#checkedAtMs = nowMs;
     const own = fstatSync(file);
     const named = statSync(this.#options.path, { throwIfNoEntry: false });

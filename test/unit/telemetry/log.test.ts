@@ -3,8 +3,10 @@ import { afterAll, beforeEach, describe, expect, test } from 'bun:test';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import * as fc from 'fast-check';
 import { KubiyaError } from '../../../src/errors.ts';
 import { createLog, type LogOptions } from '../../../src/telemetry/log.ts';
+import { lineBody } from '../../../src/telemetry/log-line.ts';
 import { createRedactor } from '../../../src/telemetry/redact.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'log-'));
@@ -73,6 +75,22 @@ describe('text', () => {
   test('percent signs and the names of our own fields are only text', () => {
     open().info('100 %s %d %o', { msg: 'm', level: 'l', time: 't', component: 'c' });
     expect(withoutTime()).toEqual(['[INFO] worker: 100 %s %d %o msg=m level=l time=t component=c']);
+  });
+
+  test('the quick way writes what the other one does', () => {
+    const text = fc.oneof(fc.string({ maxLength: 20 }), fc.string({ unit: 'grapheme', maxLength: 8 }), fc.constant(''));
+    const number = fc.oneof(fc.integer(), fc.double(), fc.nat({ max: 2_000_000_000 }));
+    const value = fc.oneof(text, number, fc.boolean(), fc.constant(null), fc.constant(undefined), fc.array(text));
+    const fields = fc.dictionary(fc.stringMatching(/^[a-z][a-z_]{0,8}$/), value, { maxKeys: 6 });
+    const seen: string[] = [];
+    const log = open({ file: undefined, onLine: (line) => seen.push(line) });
+    fc.assert(
+      fc.property(text, fields, (message, given) => {
+        log.info(message, given);
+        expect(seen.pop()?.slice(25)).toBe(`[INFO] worker: ${lineBody(message, given, (whole) => whole)}`);
+      }),
+      { numRuns: 3_000 },
+    );
   });
 
   test('an error of the user shows its sentence, a bug its stack, both their causes', () => {
