@@ -1,5 +1,6 @@
 // The types that pino-roll does not bring, as far as the benchmark uses it.
 declare module 'pino-roll' {
   import type { Writable } from 'node:stream';
-  export default function pinoRoll(options: { readonly file: string; readonly size: string }): Promise<Writable>;
+  function pinoRoll(options: { readonly file: string; readonly size: string }): Promise<Writable>;
+  export = pinoRoll;
 }
