@@ -55,15 +55,15 @@ const logText = (name = queue): string => readFileSync(logFile(name), 'utf8');
 const logs = (...words: string[]) => runCommand(['worker', 'logs', '--queue-id', queue, ...words], { home });
 const linesOf = (text: string): string[] => text.split('\n').slice(0, -1);
 
-async function execute(prompt: string): Promise<{ code: number; id: string }> {
+async function execute(prompt: string): Promise<{ code: number; id: string; stdout: string }> {
   const words = ['exec', 'agent', 'default', '--queue', queue, '--model', 'kubiya/offline', '--stream-format', 'json'];
   const { code, stdout } = await runCommand([...words, prompt], { home });
   const done = JSON.parse(linesOf(stdout).at(-1) ?? '{}') as { execution_id?: string };
-  return { code, id: done.execution_id ?? '' };
+  return { code, id: done.execution_id ?? '', stdout };
 }
 
 test('the greps of the guide find what they promise, by execution too, and no secret is anywhere', async () => {
-  const good = await execute(`run \`echo ${secret}\``);
+  const good = await execute(`run \`echo ${secret}; echo ${Buffer.from(secret).toString('base64')}\``);
   const bad = await execute('run `echo no >&2; exit 3`');
   expect([good.code, bad.code]).toEqual([0, 1]);
   await until(() => logText().includes('Task failed'), { limitMs: 5_000 });
@@ -82,6 +82,11 @@ test('the greps of the guide find what they promise, by execution too, and no se
     expect(readFileSync(join(directory, name), 'utf8')).not.toContain('0a1b2c3d');
   }
   expect(worker.output()).not.toContain('0a1b2c3d');
+  // What the tools have printed comes through events; only the prompt is the user's own words.
+  const toolLines = linesOf(good.stdout).filter((line) => /"type":"tool_(?:output|completed)"/.test(line));
+  expect(toolLines.length).toBeGreaterThan(0);
+  expect(toolLines.join()).not.toContain('0a1b2c3d');
+  expect(toolLines.join()).toContain('[redacted]');
   expect(statSync(logFile()).mode & 0o777).toBe(0o600);
 
   const all = linesOf((await logs('-n', 'all')).stdout);
