@@ -1,8 +1,8 @@
 // Changes the context file as a document, so that comments and keys of other programs stay as they are.
 import type * as yamlModule from 'yaml';
-import type { Document, Node, YAMLMap, YAMLSeq } from 'yaml';
+import type { Document, Node, Scalar, YAMLMap, YAMLSeq } from 'yaml';
 import { KubiyaError } from '../errors.ts';
-import { fileError, parseDocument } from './context-file.ts';
+import { parseDocument, unwrap } from './context-file.ts';
 import { options } from './options.ts';
 
 /** What a change may do; every name is that of a context unless it says otherwise. */
@@ -12,7 +12,7 @@ export interface ContextEditor {
   /** Creates the context where there is none; what is undefined stays as it is. */
   set(name: string, values: ContextValues): { readonly isNew: boolean; readonly user: string };
   /** True when it was the current one, of which there is none afterwards. */
-  remove(name: string): { readonly wasCurrent: boolean; readonly user: string | undefined };
+  remove(name: string): { readonly wasCurrent: boolean };
   rename(from: string, to: string): void;
   /** False when its user had none. */
   removeToken(name: string): boolean;
@@ -33,9 +33,7 @@ export async function editContexts<T>(
   change: (editor: ContextEditor) => T,
 ): Promise<{ readonly text: string; readonly result: T }> {
   const yaml = await import('yaml');
-  const parsed = await parseDocument(path, source, 'failsafe');
-  if (!parsed.ok) throw fileError(parsed.problems);
-  const { document } = parsed.value;
+  const { document } = unwrap(await parseDocument(path, source, 'failsafe'));
   if (!yaml.isMap(document.contents)) {
     // Comments of an otherwise empty file stay above.
     document.contents = document.createNode({ apiVersion: 'v1', kind: 'Config' });
@@ -53,9 +51,17 @@ export async function editContexts<T>(
 
 /** The module, which is loaded when it is needed. */
 type Yaml = typeof yamlModule;
-/** An entry of a list, `{name, context: {…}}` or `{name, user: {…}}`. */
+/** A list of entries, `{name, context: {…}}` or `{name, user: {…}}`. */
+interface List {
+  readonly list: 'contexts' | 'users';
+  readonly key: 'context' | 'user';
+}
+const contextList: List = { list: 'contexts', key: 'context' };
+const userList: List = { list: 'users', key: 'user' };
+
 interface Entry {
   readonly name: string;
+  readonly item: Node;
   readonly map: YAMLMap;
   /** What stands below the second key; made when it is missing. */
   body(): YAMLMap;
@@ -63,18 +69,18 @@ interface Entry {
 }
 
 function createEditor(document: Document, yaml: Yaml): ContextEditor {
-  const contexts = (): readonly Entry[] => entriesOf(document, yaml, 'contexts', 'context');
-  const users = (): readonly Entry[] => entriesOf(document, yaml, 'users', 'user');
+  const names = (): readonly string[] => entriesOf(document, yaml, contextList).map(({ name }) => name);
   const known = (name: string): Entry => {
-    const entry = contexts().find((candidate) => candidate.name === name);
+    const entry = find(document, yaml, contextList, name);
     if (entry !== undefined) return entry;
-    throw contextUnknown(
-      name,
-      contexts().map((context) => context.name),
-    );
+    throw contextUnknown(name, names());
   };
   const current = (): string | undefined => textAt(document, yaml, 'current-context');
-  const userOf = (entry: Entry): string | undefined => textAt(entry.body(), yaml, 'user');
+  const userOf = (entry: Entry): string | undefined => {
+    const body = entry.body();
+    const merged = resolved(document, yaml, body.get('<<', true));
+    return textAt(body, yaml, 'user') ?? (yaml.isMap(merged) ? textAt(merged, yaml, 'user') : undefined);
+  };
   return {
     current,
     use: (name) => {
@@ -82,8 +88,9 @@ function createEditor(document: Document, yaml: Yaml): ContextEditor {
       put(document, yaml, 'current-context', name);
     },
     set: (name, values) => {
-      const found = contexts().find((candidate) => candidate.name === name);
-      const entry = found ?? add(document, yaml, { list: 'contexts', name, key: 'context' });
+      for (const text of [name, values.organization, values.user]) if (text !== undefined) checkName(text);
+      const found = find(document, yaml, contextList, name);
+      const entry = found ?? add(document, yaml, contextList, name);
       const body = entry.body();
       const user = values.user ?? userOf(entry) ?? name;
       // Other programs that read this file want an address in it.
@@ -91,37 +98,44 @@ function createEditor(document: Document, yaml: Yaml): ContextEditor {
       if (url !== undefined) put(body, yaml, 'api-url', url);
       if (values.organization !== undefined) put(body, yaml, 'organization', values.organization);
       if (values.user !== undefined || values.token !== undefined) put(body, yaml, 'user', user);
-      if (values.usesV1Api !== undefined) put(body, yaml, 'use-v1-api', String(values.usesV1Api));
+      if (values.usesV1Api !== undefined) put(body, yaml, 'use-v1-api', values.usesV1Api);
       if (values.token !== undefined) {
-        const owner =
-          users().find((candidate) => candidate.name === user) ??
-          add(document, yaml, { list: 'users', name: user, key: 'user' });
+        const owner = find(document, yaml, userList, user) ?? add(document, yaml, userList, user);
         put(owner.body(), yaml, 'token', values.token);
       }
       return { isNew: found === undefined, user };
     },
     remove: (name) => {
-      const entry = known(name);
-      const user = userOf(entry);
-      entry.remove();
+      known(name).remove();
       const wasCurrent = current() === name;
       if (wasCurrent) put(document, yaml, 'current-context', '');
-      return { wasCurrent, user };
+      return { wasCurrent };
     },
     rename: (from, to) => {
+      checkName(to);
       const entry = known(from);
-      if (contexts().some((candidate) => candidate.name === to)) throw contextExists(to);
+      if (names().includes(to)) throw contextExists(to);
       put(entry.map, yaml, 'name', to);
       if (current() === from) put(document, yaml, 'current-context', to);
     },
     removeToken: (name) => {
       const user = userOf(known(name));
-      const body = users()
-        .find((candidate) => candidate.name === user)
-        ?.body();
+      const body = user === undefined ? undefined : find(document, yaml, userList, user)?.body();
       return body !== undefined && textAt(body, yaml, 'token') !== undefined && body.delete('token');
     },
   };
+}
+
+/** As long as a name is on one line of a terminal that is wide. */
+const nameCharactersMax = 200;
+
+function checkName(text: string): void {
+  if (!/\p{Cc}/u.test(text) && text.length <= nameCharactersMax) return;
+  throw new KubiyaError(`a name has a control character or more than ${nameCharactersMax} characters`, {
+    kind: 'usage',
+    code: 'argument_invalid',
+    hint: 'take a shorter one without line breaks',
+  });
 }
 
 export function contextUnknown(name: string, names: readonly string[]): KubiyaError {
@@ -143,15 +157,16 @@ function contextExists(name: string): KubiyaError {
   });
 }
 
-function entriesOf(document: Document, yaml: Yaml, list: 'contexts' | 'users', key: string): readonly Entry[] {
+function entriesOf(document: Document, yaml: Yaml, { list, key }: List): readonly Entry[] {
   const sequence = resolved(document, yaml, document.get(list, true));
   if (!yaml.isSeq(sequence)) return [];
   return sequence.items.flatMap((item): Entry[] => {
     const map = resolved(document, yaml, item);
-    if (!yaml.isMap(map)) return [];
+    if (!yaml.isMap(map) || !yaml.isNode(item)) return [];
     return [
       {
         name: textAt(map, yaml, 'name') ?? '',
+        item,
         map,
         body: () => {
           const body = resolved(document, yaml, map.get(key, true));
@@ -166,13 +181,35 @@ function entriesOf(document: Document, yaml: Yaml, list: 'contexts' | 'users', k
   });
 }
 
-interface NewEntry {
-  readonly list: 'contexts' | 'users';
-  readonly name: string;
-  readonly key: string;
+/** The entry, which shares nothing with other places any more. */
+function find(document: Document, yaml: Yaml, list: List, name: string): Entry | undefined {
+  const named = (): Entry | undefined => entriesOf(document, yaml, list).find((entry) => entry.name === name);
+  const entry = named();
+  if (entry !== undefined) endSharing(document, yaml, entry.item);
+  return named();
 }
 
-function add(document: Document, yaml: Yaml, { list, name, key }: NewEntry): Entry {
+/** Puts a copy in the place of every alias in the node and of every alias of something in it. */
+function endSharing(document: Document, yaml: Yaml, node: Node): void {
+  const own = new Set<unknown>();
+  yaml.visit(node, { Node: (_key, part) => void own.add(part) });
+  yaml.visit(document, {
+    Alias: (_key, alias) => {
+      const target = alias.resolve(document);
+      if (target === undefined || !(own.has(alias) || own.has(target))) return undefined;
+      const copy = target.clone() as Node;
+      yaml.visit(copy, {
+        Node: (_place, part) => {
+          own.add(part);
+          if (!yaml.isAlias(part)) delete part.anchor;
+        },
+      });
+      return copy;
+    },
+  });
+}
+
+function add(document: Document, yaml: Yaml, { list, key }: List, name: string): Entry {
   let sequence = resolved(document, yaml, document.get(list, true));
   if (!yaml.isSeq(sequence)) {
     const made: YAMLSeq = document.createNode([]);
@@ -182,9 +219,9 @@ function add(document: Document, yaml: Yaml, { list, name, key }: NewEntry): Ent
   if (yaml.isSeq(sequence)) {
     // An empty list has to be written as `[]`, and would go on in that style.
     if (sequence.items.length === 0) sequence.flow = false;
-    sequence.items.push(document.createNode({ name, [key]: {} }));
+    sequence.items.push(document.createNode({ name: quoted(yaml, name), [key]: {} }));
   }
-  const entry = entriesOf(document, yaml, list, key).at(-1);
+  const entry = entriesOf(document, yaml, { list, key }).at(-1);
   if (entry === undefined) throw new Error(`${list} has no entry after one was added`);
   const body = entry.body();
   body.flow = false;
@@ -192,10 +229,19 @@ function add(document: Document, yaml: Yaml, { list, name, key }: NewEntry): Ent
 }
 
 /** A new value in the place of the old one, whose comment stays. */
-function put(target: Document | YAMLMap, yaml: Yaml, key: string, value: string): void {
+function put(target: Document | YAMLMap, yaml: Yaml, key: string, value: string | boolean): void {
   const node = target.get(key, true);
-  if (yaml.isScalar(node)) node.value = value;
-  else target.set(key, value);
+  const made = typeof value === 'boolean' ? new yaml.Scalar(String(value)) : quoted(yaml, value);
+  if (!yaml.isScalar(node)) return target.set(key, made);
+  node.value = made.value;
+  if (made.type !== undefined) node.type = made.type;
+}
+
+/** In quotes where a program would take the plain text for something else: null, a number, a truth. */
+function quoted(yaml: Yaml, text: string): Scalar<string> {
+  const scalar = new yaml.Scalar(text);
+  if (yaml.stringify(text, { lineWidth: 0 }).trimEnd() !== text) scalar.type = 'QUOTE_DOUBLE';
+  return scalar;
 }
 
 /** An empty text counts as absent, and so do YAML's words for nothing. */

@@ -64,13 +64,13 @@ export async function readContextFile(path: string): Promise<Reading<ContextFile
   if (!source.ok) return source;
   const parsed = await parseDocument(path, source.value);
   if (!parsed.ok) return parsed;
-  const { document, locate } = parsed.value;
+  const { locate } = parsed.value;
   const problem = (message: string, keys: readonly unknown[] = []): FileProblem => ({
     location: locate(keys),
     message,
   });
-  const plain = await plainOf(document);
-  if (!plain.ok) return { ok: false, problems: [problem(plain.problem)] };
+  const plain = await textsOf(parsed.value);
+  if (!plain.ok) return plain;
   const result = v.safeParse(fileSchema, plain.value);
   if (!result.success) {
     const problems = result.issues.map((issue) => {
@@ -116,12 +116,16 @@ const words: Readonly<Record<string, string>> = {
 
 /** The same for commands that are about this file, where a broken one is the only problem. */
 export async function contextFileOf(path: string): Promise<ContextFile> {
-  const reading = await readContextFile(path);
+  return unwrap(await readContextFile(path));
+}
+
+/** Throws a KubiyaError with every problem. */
+export function unwrap<T>(reading: Reading<T>): T {
   if (reading.ok) return reading.value;
   throw fileError(reading.problems);
 }
 
-export function fileError(problems: readonly FileProblem[]): KubiyaError {
+function fileError(problems: readonly FileProblem[]): KubiyaError {
   const lines = problems.map(({ location, message }) => `${location}: ${message}`);
   return new KubiyaError(
     lines.length === 1 ? (lines[0] ?? '') : `the context file cannot be used:\n  ${lines.join('\n  ')}`,
@@ -163,8 +167,14 @@ export async function parseDocument(
     const { line, col } = lineCounter.linePos(offset);
     return `${path}:${line}:${col}`;
   };
-  // Warnings go to stderr, and pretty errors quote the file: both would show tokens.
-  const document = yaml.parseDocument(source, { schema, lineCounter, prettyErrors: false, logLevel: 'error' });
+  // `merge`: other programs that read this file know `<<`. Warnings go to stderr, and pretty errors quote the file: both would show tokens.
+  const document = yaml.parseDocument(source, {
+    schema,
+    merge: schema === 'core',
+    lineCounter,
+    prettyErrors: false,
+    logLevel: 'error',
+  });
   if (document.errors.length > 0) {
     const problems = document.errors.map(({ pos, message }) => ({
       location: place(pos[0]),
@@ -183,26 +193,35 @@ export async function parseDocument(
   return { ok: true, value: { document, locate } };
 }
 
-type Plain = { readonly ok: true; readonly value: object } | { readonly ok: false; readonly problem: string };
-
 /** The document as plain data in which every scalar is the text that stands there. The document itself is used up by it. */
-async function plainOf(document: Document): Promise<Plain> {
+async function textsOf(file: ParsedFile): Promise<Reading<object>> {
   const { isMap, visit } = await import('yaml');
-  if (document.contents === null) return { ok: true, value: {} };
+  const { document, locate } = file;
   visit(document, {
     Scalar: (_key, node) => {
       if (typeof node.value !== 'string' && node.value !== null) node.value = node.source ?? '';
     },
   });
-  if (!isMap(document.contents)) {
-    const isEmpty = document.toJS() === null;
-    return isEmpty ? { ok: true, value: {} } : { ok: false, problem: 'the file must be a map' };
-  }
+  const data = dataOf(file);
+  if (!data.ok) return data;
+  if (isMap(document.contents)) return { ok: true, value: data.value as object };
+  if (data.value === null) return { ok: true, value: {} };
+  return { ok: false, problems: [{ location: locate([]), message: 'the file must be a map' }] };
+}
+
+/** The document as plain data that can be written as JSON. */
+export function dataOf({ document, locate }: ParsedFile): Reading<unknown> {
+  if (document.contents === null) return { ok: true, value: null };
   try {
-    return { ok: true, value: document.toJS() as object };
+    const data: unknown = document.toJS();
+    JSON.stringify(data);
+    return { ok: true, value: data };
   } catch {
-    // An alias of nothing, or so many of them that they are an attack on memory.
-    return { ok: false, problem: 'an alias in the file cannot be resolved (YAML)' };
+    // An alias of nothing or of what it stands in, or so many of them that they are an attack on memory.
+    return {
+      ok: false,
+      problems: [{ location: locate([]), message: 'an alias in the file cannot be resolved (YAML)' }],
+    };
   }
 }
 

@@ -14,7 +14,7 @@ const falseWords: ReadonlySet<string> = new Set(['false', '0', 'no', 'off']);
 
 export function parseValue(option: OptionDeclaration, text: string, cwd: string): ParsedValue {
   // Quoted only where it is no secret.
-  const seen = option.isSecret === true ? '' : `, not "${text}"`;
+  const seen = option.isSecret === true ? '' : `, not "${withoutCredentials(text)}"`;
   const refused = (expected: string): ParsedValue => ({ ok: false, problem: `must be ${expected}${seen}` });
   const trimmed = text.trim();
   switch (option.type) {
@@ -84,6 +84,11 @@ function hasPlainCredentials(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** The text without the user and the password of URLs in it, also where they are no good URLs. */
+export function withoutCredentials(text: string): string {
+  return text.replaceAll(/\/\/[^\s"']*@/g, '//[redacted]@');
 }
 
 function holdsCredentials(text: string): boolean {

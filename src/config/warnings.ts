@@ -9,15 +9,19 @@ export interface WarningFacts {
   readonly scope: CommandScope;
   /** Where the key of the control plane comes from. */
   readonly keyOrigin: Origin;
+  /** Where the name of the context comes from. */
+  readonly contextOrigin: Origin;
   readonly config: Pick<Config, 'profile' | 'controlPlane' | 'providers'>;
   readonly found: FoundContext;
 }
 
-export function warningsOf({ scope, keyOrigin, config, found }: WarningFacts): readonly string[] {
+export function warningsOf({ scope, keyOrigin, contextOrigin, config, found }: WarningFacts): readonly string[] {
   const { profile, controlPlane, providers } = config;
   const warnings: string[] = [];
   if (keyOrigin.kind === 'context' && found.isReadableByOthers)
     warnings.push(`other users of this machine can read the token in ${found.path}: end that with chmod 600`);
+  if (contextOrigin.kind === 'flag' && keyOrigin.kind === 'environment' && found.context?.token !== undefined)
+    warnings.push(`${keyOrigin.name} comes before the token of the context ${found.context.name}`);
   if (profile.kind === 'cloud' && controlPlane.token !== undefined && isOpen(controlPlane.url))
     warnings.push(`the key is sent to ${controlPlane.url} without encryption, because that URL is not https`);
   if (scope === 'show' || options.model.scopes.some((working) => working === scope))

@@ -1,9 +1,9 @@
 // Changes the context file: one writer at a time, the old file or the new one and never half of either.
-import { lstatSync, mkdirSync, readlinkSync, statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { type ContextEditor, editContexts } from '../config/context-edit.ts';
-import { contextFileOf, fileError, readSource } from '../config/context-file.ts';
+import { contextFileOf, readSource, unwrap } from '../config/context-file.ts';
 import { prepareHome } from '../config/paths.ts';
 import { errnoOf, KubiyaError, messageOf } from '../errors.ts';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
@@ -14,6 +14,8 @@ import { acquireLock, type Lock } from '../supervisor/lock.ts';
 /** A change takes milliseconds; a hundred at once on a slow disk take seconds. */
 const lockWaitMs = 10_000;
 const lockPollMs = 20;
+/** Writing takes milliseconds; a file that is younger may be that of a writer with another home. */
+const remainsAgeMsMin = 60_000;
 /** The kernel's own limit on Linux. */
 const linksMax = 40;
 
@@ -27,10 +29,9 @@ export async function changeContexts<T>(
   try {
     // Also what a change would not touch must be right, or it would be written back by us.
     await contextFileOf(paths.contextFile);
-    const source = readSource(paths.contextFile);
-    if (!source.ok) throw fileError(source.problems);
-    const { text, result } = await editContexts(paths.contextFile, source.value, change);
-    if (text !== source.value) write(targetOf(paths.contextFile), text);
+    const source = unwrap(readSource(paths.contextFile));
+    const { text, result } = await editContexts(paths.contextFile, source, change);
+    if (text !== source) write(targetOf(paths.contextFile), text);
     return result;
   } finally {
     lock.release();
@@ -59,6 +60,7 @@ function write(path: string, text: string): void {
     // Renaming over /dev/null, which is how people say "none", would take it from the whole machine.
     if (statSync(path, { throwIfNoEntry: false })?.isFile() === false) throw new Error('it is not a regular file');
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    removeRemains(path);
     writeFileAtomic(path, text);
   } catch (error) {
     throw new KubiyaError(`the context file ${path} cannot be written: ${messageOf(error)}`, {
@@ -67,6 +69,17 @@ function write(path: string, text: string): void {
       hint: 'check the owner of its directory and the space on its disk, or set KUBIYA_CONFIG to another file',
       cause: error,
     });
+  }
+}
+
+/** A writer that was killed leaves a file beside the other, and tokens in it. */
+function removeRemains(path: string): void {
+  const directory = dirname(path);
+  for (const name of readdirSync(directory)) {
+    if (!name.startsWith(`.${basename(path)}.`) || !name.endsWith('.tmp')) continue;
+    const stats = statSync(join(directory, name), { throwIfNoEntry: false });
+    if (stats !== undefined && Date.now() - stats.mtimeMs > remainsAgeMsMin)
+      rmSync(join(directory, name), { force: true });
   }
 }
 

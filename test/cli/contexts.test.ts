@@ -286,6 +286,7 @@ describe('a file that is wrong', () => {
     ['a name twice', 'contexts:\n  - name: a\n  - name: a\n', ':3:11: a second one of the contexts has the name "a"'],
     ['a user twice', 'users:\n  - name: u\n  - name: u\n', ':3:11: a second one of the users has the name "u"'],
     ['a key twice', `contexts: []\ncontexts: [${secret}]\n`, ':2:1: Map keys must be unique (YAML)'],
+    ['an alias of what it stands in', 'a: &a\n  b: *a\n', 'cannot be resolved'],
     ['an alias of nothing', 'contexts: *gone\n', 'an alias in the file cannot be resolved'],
     [
       'a bomb',
@@ -309,6 +310,8 @@ describe('a file that is wrong', () => {
     // A command that could make it worse touches nothing; one that needs no context does not care.
     if (!text.startsWith('current')) {
       expect((await kubiya('config set-context x')).code).toBe(6);
+      // Of a file that is YAML and no context file it shows what is there.
+      expect([0, 6]).toContain((await kubiya('config view --json')).code ?? -1);
       expect(read()).toBe(text);
     }
     expect((await kubiya('server status')).code).toBe(1);

@@ -1,6 +1,6 @@
 // `kubiya config view`.
-import { redactContexts } from '../../../config/context-view.ts';
-import { fileError, readSource } from '../../../config/context-file.ts';
+import { contextData, redactedText } from '../../../config/context-view.ts';
+import { readSource, unwrap } from '../../../config/context-file.ts';
 import { defineCommand } from '../../command.ts';
 import { jsonFlag } from '../../flags.ts';
 
@@ -15,11 +15,10 @@ export default defineCommand({
   args: { raw: { type: 'switch', description: 'print it as it is, with its tokens' }, json: jsonFlag },
   run: async ({ args, output, loadConfig }) => {
     const { contextFile } = (await loadConfig()).paths;
-    const source = readSource(contextFile);
-    if (!source.ok) throw fileError(source.problems);
-    if (source.value === '' && !args.json) return await output.note(`there is nothing in ${contextFile}`);
-    if (args.raw && !args.json) return await output.stdout.write(source.value);
-    const { text, data } = await redactContexts(contextFile, source.value, { isRaw: args.raw });
-    await (args.json ? output.printJson(data) : output.stdout.write(output.stdout.foreign(text)));
+    const source = unwrap(readSource(contextFile));
+    if (args.json) return await output.printJson(await contextData(contextFile, source, { isRaw: args.raw }));
+    if (source === '') return await output.note(`there is nothing in ${contextFile}`);
+    if (args.raw) return await output.stdout.write(source);
+    await output.stdout.write(output.stdout.foreign(await redactedText(contextFile, source)));
   },
 });
