@@ -146,6 +146,7 @@ function diskProblem(error: unknown): KubiyaError | undefined {
 
 const diskProblems: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
+  SQLITE_FULL: 'the disk is full',
   EDQUOT: 'the quota of the disk is used up',
   EROFS: 'the disk is read-only',
   EIO: 'the disk reports an error',
