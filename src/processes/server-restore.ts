@@ -5,7 +5,7 @@ import type { Config } from '../config/config.ts';
 import { errnoOf, KubiyaError, messageOf } from '../errors.ts';
 import { createId } from '../lib/ids.ts';
 import { ensureSecureDirectory } from '../lib/secure-directory.ts';
-import { archivedNames, readArchive, type ArchivedName, type Manifest } from '../server/archive.ts';
+import { archivedNames, damaged, readArchive, type ArchivedName, type Manifest } from '../server/archive.ts';
 import { migrations } from '../server/store/migrations.ts';
 import { examineDatabase } from '../server/store/snapshot.ts';
 import { acquireLock } from '../supervisor/lock.ts';
@@ -34,7 +34,7 @@ export function restoreServer(config: Config, file: string, { isForced }: { read
   try {
     mkdirSync(staging, { mode: 0o700 });
     const manifest = readArchive(file, staging);
-    refuseNewer(file, manifest, staging);
+    refuseUnusable(file, manifest, staging);
     const replaced = existingFiles(config, staging, manifest);
     if (replaced.length > 0 && !isForced) throw dataExists(dataDirectory);
     const keptIn = replaced.length === 0 ? null : join(dataDirectory, `before-restore-${stamp()}`);
@@ -112,21 +112,21 @@ function moveFile(from: string, to: string): void {
   }
 }
 
-function refuseNewer(file: string, { schema, version }: Manifest, staging: string): void {
-  const own = examineDatabase(join(staging, 'control-plane.db'));
-  if (own.damage !== null) {
-    throw new KubiyaError(`${file} holds a damaged database: ${own.damage}`, {
+/** Digests say that the files are the archived ones; this, that a server can start with them. */
+function refuseUnusable(file: string, { files, schema, version }: Manifest, staging: string): void {
+  for (const { name } of files) {
+    if (!name.endsWith('.db')) continue;
+    const facts = examineDatabase(join(staging, name));
+    if (facts.damage !== null) throw damaged(file, `${name} is damaged: ${facts.damage}`);
+    if (name !== 'control-plane.db') continue;
+    if (facts.schema !== schema) throw damaged(file, `${name} is of another version than its manifest says`);
+    if (schema <= migrations.length) continue;
+    throw new KubiyaError(`${file} was made by kubiya ${version}, whose data this version does not know`, {
       kind: 'configuration',
-      code: 'backup_damaged',
-      hint: 'nothing was changed; use another backup',
+      code: 'backup_too_new',
+      hint: 'restore it with that version or a later one',
     });
   }
-  if (Math.max(schema, own.schema) <= migrations.length) return;
-  throw new KubiyaError(`${file} was made by kubiya ${version}, whose data this version does not know`, {
-    kind: 'configuration',
-    code: 'backup_too_new',
-    hint: 'restore it with that version or a later one',
-  });
 }
 
 const stamp = (): string => new Date().toISOString().replaceAll(/[-:]/g, '').replace('T', '-').slice(0, 15);

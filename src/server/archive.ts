@@ -123,7 +123,8 @@ function createReader(source: number) {
       if (block.every((byte) => byte === 0)) return null;
       const bytes = Number.parseInt(textIn(block, 124, 12), 8);
       const isIntact = Number.parseInt(textIn(block, 148, 8), 8) === checksumOf(block);
-      if (!isIntact || !Number.isSafeInteger(bytes) || textIn(block, 156, 1) !== '0') throw new EndOfArchive();
+      if (!isIntact || !Number.isSafeInteger(bytes) || bytes < 0 || textIn(block, 156, 1) !== '0')
+        throw new EndOfArchive();
       return { name: textIn(block, 0, 100), bytes };
     },
     text: (bytes: number): string => take(Buffer.alloc(bytes + paddingOf(bytes))).toString('utf8', 0, bytes),
@@ -166,11 +167,13 @@ function parseManifest(path: string, text: string): Manifest {
     throw damaged(path, 'its manifest is not JSON', error);
   }
   const parsed = v.safeParse(manifestSchema, content);
-  if (parsed.success) return parsed.output;
-  throw damaged(path, 'its manifest is not one that this version knows');
+  if (!parsed.success) throw damaged(path, 'its manifest is not one that this version knows');
+  const names = new Set<string>(parsed.output.files.map(({ name }) => name));
+  if (names.size === parsed.output.files.length && names.has('control-plane.db')) return parsed.output;
+  throw damaged(path, 'its manifest does not name each file once, with control-plane.db among them');
 }
 
-function damaged(path: string, reason: string, cause?: unknown): KubiyaError {
+export function damaged(path: string, reason: string, cause?: unknown): KubiyaError {
   return new KubiyaError(`${path} is no usable backup of a kubiya server: ${reason}`, {
     kind: 'configuration',
     code: 'backup_damaged',

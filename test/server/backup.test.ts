@@ -5,7 +5,7 @@ import { Database } from 'bun:sqlite';
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readArchive, writeArchive } from '../../src/server/archive.ts';
+import { type ArchivedName, readArchive, writeArchive } from '../../src/server/archive.ts';
 import { createHome, type Home } from '../support/binary.ts';
 import { startLocalServer, type LocalServer } from '../support/local-server.ts';
 import { runCommand, type CommandResult } from '../support/run-binary.ts';
@@ -189,8 +189,20 @@ describe('restore', () => {
     database.run('PRAGMA user_version = 999');
     database.close();
     const newer = join(home.directory, 'newer.tar');
-    writeArchive(newer, parts, ['control-plane.db'], { version, created_at, schema: 1 });
+    writeArchive(newer, parts, ['control-plane.db'], { version, created_at, schema: 999 });
+    const packed = (name: string, names: readonly ArchivedName[], content: string, schema = 0): string => {
+      const directory = join(home.directory, `${name}-parts`);
+      mkdirSync(directory);
+      for (const one of names) writeFileSync(join(directory, one), content);
+      const path = join(home.directory, `${name}.tar`);
+      writeArchive(path, directory, names, { version, created_at, schema });
+      return path;
+    };
     const cases: [string, string][] = [
+      [packed('keys', ['token'], 'x'), 'control-plane.db'],
+      [packed('no-database', ['control-plane.db'], 'hello'.repeat(1_000)), 'not a database'],
+      [packed('other-schema', ['control-plane.db'], '', 1), 'another version'],
+      [packed('bad-temporal', ['temporal.db'], 'hello'.repeat(1_000)), 'control-plane.db'],
       [broken('flipped.tar', (copy) => copy.fill(0x41, copy.length / 2, copy.length / 2 + 1)), 'digest'],
       [broken('cut.tar', (copy) => copy.subarray(0, copy.length / 2)), 'ends too early'],
       [broken('header.tar', (copy) => copy.fill('x', 0, 4)), 'ends too early'],

@@ -61,7 +61,7 @@ export interface DatabaseFacts {
   readonly damage: string | null;
 }
 
-/** Reads every page. Throws SQLite's error when it is no database. */
+/** Reads every page. */
 export function examineDatabase(path: string): DatabaseFacts {
   const database = new Database(path, { readonly: true });
   try {
@@ -69,6 +69,9 @@ export function examineDatabase(path: string): DatabaseFacts {
       database.query<{ quick_check: string }, []>('PRAGMA quick_check(1)').get()?.quick_check ?? 'no answer';
     const schema = database.query<{ user_version: number }, []>('PRAGMA user_version').get()?.user_version ?? 0;
     return { schema, damage: check === 'ok' ? null : check };
+  } catch (error) {
+    if (error instanceof SQLiteError) return { schema: 0, damage: error.message };
+    throw error;
   } finally {
     database.close();
   }
