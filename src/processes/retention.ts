@@ -25,6 +25,8 @@ export interface RetentionParts {
   readonly client: Pick<ControlPlaneClient, 'getExecution' | 'url'>;
   readonly log: Log;
   readonly clock: Clock;
+  /** Of one round. */
+  readonly entriesMax?: number;
 }
 
 /** The start has more urgent work. */
@@ -87,8 +89,9 @@ export function startRetention({ config, scope, place, client, view }: WorkerPar
 
 /** One round; says in one line what it freed. */
 export async function retain(parts: RetentionParts, signal: AbortSignal): Promise<void> {
-  const { workersDirectory, ownDirectory, home, limits, clock, log } = parts;
-  const budget = createWorkBudget({ entriesMax: entriesPerRoundMax, restMs, clock, signal });
+  const { workersDirectory, ownDirectory, home, limits, clock, log, entriesMax = entriesPerRoundMax } = parts;
+  const newBudget = (): WorkBudget => createWorkBudget({ entriesMax, restMs, clock, signal });
+  const budget = newBudget();
   const trash = join(workersDirectory, '.trash');
   const counts = { workspaces: 0, leftovers: 0, files: 0 };
   const mayEnd = createQuestions(parts, signal);
@@ -103,7 +106,8 @@ export async function retain(parts: RetentionParts, signal: AbortSignal): Promis
     }
   }
   counts.files += removeOldFiles(join(home, 'plans'), '.json', parts);
-  const bytes = await emptyTrash(trash, budget);
+  // Of its own: where more is kept than one round can look at, what was chosen must go all the same.
+  const bytes = await emptyTrash(trash, newBudget());
   const isAnything = bytes > 0 || Object.values(counts).some((count) => count > 0);
   if (isAnything) log.info('Freed what is no longer needed', { bytes, ...counts, older_than_ms: limits.ageMsMax });
 }
@@ -143,7 +147,7 @@ async function expiredWorkspaces(
   mayEnd: (executionId: string) => Promise<boolean>,
 ): Promise<readonly KeptTree[]> {
   const trees: KeptTree[] = [];
-  for (const path of workspacesIn(join(directory, 'workspace'))) {
+  for (const path of oldestFirst(workspacesIn(join(directory, 'workspace')))) {
     const { bytes, changedAtMs } = await measureTree(path, budget);
     if (changedAtMs > 0) trees.push({ path, bytes, changedAtMs });
   }
@@ -155,6 +159,15 @@ const executionId = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 function workspacesIn(directory: string): readonly string[] {
   return isRealDirectory(directory) ? subdirectories(directory).filter((path) => executionId.test(basename(path))) : [];
+}
+
+/** By the directory itself, so that a round that ends early has looked at what may go rather than at what is in use. */
+function oldestFirst(paths: readonly string[]): readonly string[] {
+  const timeOf = (path: string): number => lstatSync(path, { throwIfNoEntry: false })?.ctimeMs ?? 0;
+  return paths
+    .map((path) => ({ path, time: timeOf(path) }))
+    .toSorted((left, right) => left.time - right.time)
+    .map(({ path }) => path);
 }
 
 /** A tool without a sandbox could have put a link to somewhere else in its place. */

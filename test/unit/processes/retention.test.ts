@@ -20,6 +20,7 @@ import { createControlPlaneClient } from '../../../src/controlplane/client.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { createWorkBudget, emptyTrash, measureTree, moveToTrash } from '../../../src/lib/disk-tree.ts';
 import { chooseExpired, diskWarning, retain, type KeptTree } from '../../../src/processes/retention.ts';
+import type { Execution } from '../../../src/protocol/control-plane.ts';
 import { ownIdentity, writeInstance } from '../../../src/supervisor/instance.ts';
 import { createRecordingLog } from '../../server/support.ts';
 
@@ -206,6 +207,25 @@ describe('a round', () => {
       await server.stop(true);
     }
   });
+});
+
+test('what was chosen goes although there is more to look at than a round may', async () => {
+  const home = temporary();
+  const workersDirectory = join(home, 'workers');
+  const own = join(workersDirectory, 'own');
+  const workspace = (digit: number): string => join(own, 'workspace', `00000000-0000-4000-8000-00000000000${digit}`);
+  for (const digit of [1, 2, 3]) {
+    mkdirSync(workspace(digit), { recursive: true });
+    for (const name of ['a', 'b', 'c', 'd']) writeFileSync(join(workspace(digit), name), 'x');
+  }
+  const { log } = createRecordingLog();
+  const clock = { ...systemClock, now: () => Date.now() + 31 * dayMs };
+  const client = { url: 'x', getExecution: () => Promise.resolve({ status: 'completed' } as Execution) };
+  const limits = { ageMsMax: 30 * dayMs, workspacesBytesMax: 10 ** 12 };
+  const parts = { limits, home, workersDirectory, ownDirectory: own, client, log, clock };
+  await retain({ ...parts, entriesMax: 10 }, never);
+  expect(readdirSync(join(own, 'workspace'))).toHaveLength(1);
+  expect(readdirSync(join(workersDirectory, '.trash')).length).toBeLessThan(2);
 });
 
 test('a disk with room is no warning, and one that is nearly full says how much is left', () => {
