@@ -70,9 +70,12 @@ export async function addonFailure(options: RememberedProbeOptions): Promise<str
     await options.repair();
     failure = await probeAddon(options);
   }
-  remember(path, { key, failure });
+  if (failure === null || lastingFailure.test(failure)) remember(path, { key, failure });
   return failure;
 }
+
+/** Said of this machine and this addon. A slow disk, a lack of processes or a noexec mount may be over at the next start. */
+const lastingFailure = /ends with SIG(?:ILL|SEGV|BUS|FPE|TRAP|ABRT)$|GLIBC|undefined symbol/;
 
 /** Everything on which it depends whether the addon can be loaded. */
 function keyOf({ executable, addon }: ProbeOptions): string {

@@ -116,7 +116,15 @@ class PipeChannel implements Channel<Vocabulary> {
     if (!this.isClosed) this.stream.write(`${JSON.stringify(message)}\n`);
   }
 
-  private receive(message: Message): void {
+  /** False for what no build of ours says: whoever is at the other end, it is not our other half. */
+  private receive(message: Message | null): boolean {
+    if (message?.type === undefined) return false;
+    if (message.type === 'tell' && this.handlers[message.name] === undefined) return false;
+    this.take(message);
+    return true;
+  }
+
+  private take(message: Message): void {
     switch (message.type) {
       case 'tell':
         this.handlerOf(message.name)(message.value, { signal: neverAborted, onPart: () => undefined });
@@ -167,12 +175,23 @@ class PipeChannel implements Channel<Vocabulary> {
 
 const neverAborted = new AbortController().signal;
 
+function parse(line: string): Message | null {
+  try {
+    return JSON.parse(line) as Message;
+  } catch {
+    // Written by something else, or beyond the limit.
+    return null;
+  }
+}
+
 /** Resolves when the stream has ended or broken, which is the same: the other process is gone. */
-function readMessages(stream: Duplex, receive: (message: Message) => void): Promise<void> {
+function readMessages(stream: Duplex, receive: (message: Message | null) => boolean): Promise<void> {
   const splitter = createLineSplitter({
     lineLengthMax,
     // A line without its newline was cut by the other side's death; the splitter is never flushed.
-    onLine: (line) => receive(JSON.parse(line) as Message),
+    onLine: (line) => {
+      if (!stream.destroyed && !receive(parse(line))) stream.destroy();
+    },
   });
   return new Promise((resolve) => {
     stream.on('data', (chunk: Uint8Array) => splitter.push(chunk));

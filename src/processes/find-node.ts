@@ -25,7 +25,7 @@ export async function findNode(environment: Readonly<Record<string, string>>): P
   const refused: string[] = [];
   for (const path of candidatesOn(environment['PATH'] ?? environment['Path'] ?? '')) {
     const version = await versionOf(path, environment);
-    const major = Number(/^v(\d+)\.\d+\.\d+/.exec(version)?.[1]);
+    const major = Number(/^v(\d+)/.exec(version)?.[1]);
     if (major >= nodeMajorMin) return { ok: true, node: { path, version } };
     refused.push(`${path} is ${version}`);
   }
@@ -56,7 +56,9 @@ function isExecutable(path: string): boolean {
 async function versionOf(path: string, environment: Readonly<Record<string, string>>): Promise<string> {
   try {
     const { stdout, isLate } = await runBriefly({ command: [path, '--version'], environment, limitMs: versionLimitMs });
-    return isLate ? 'too slow to say its version' : stdout.trim().split('\n')[0] || 'no Node: it prints no version';
+    if (isLate) return 'too slow to say its version';
+    const [line = ''] = stdout.trim().split('\n');
+    return /^v\d+\.\d+\.\d+[\w.+-]{0,40}$/.test(line) ? line : 'no Node: it prints no version';
   } catch (error) {
     return `unusable (${messageOf(error)})`;
   }

@@ -38,6 +38,7 @@ export function createNodeEngine({ node, bundle, addon, reason }: NodeEngineOpti
       log.info('Starting Node for the Temporal worker', { node: node.path, version: node.version });
       const child = await NodeProcess.start([node.path, bundle], session, host);
       try {
+        await child.greet(node);
         const start = { session: sessionToWire(session), addon, journalDirectory, directory };
         child.hear(await child.channel.ask('start', start, { signal }));
       } catch (error) {
@@ -50,6 +51,8 @@ export function createNodeEngine({ node, bundle, addon, reason }: NodeEngineOpti
   };
 }
 
+/** Our program is loaded in 300 ms; a machine in trouble takes longer, a `node` that is none never answers. */
+const greetingMsMax = 30_000;
 /** A process that was told goodbye has nothing left to do. */
 const exitLimitMs = 2_000;
 /** It speaks every two seconds. Silent for so many looks it hangs, and only its end helps its executions. */
@@ -114,6 +117,22 @@ class NodeProcess {
       this.clearUp();
       settle(vanished(exit));
       return exit;
+    });
+  }
+
+  async greet({ path, version }: NodeProgram): Promise<void> {
+    const isLate = sleep(greetingMsMax, this.over.signal).then(
+      () => true,
+      () => false,
+    );
+    const answer = this.channel.ask('greet', null);
+    answer.catch(() => undefined); // it is also awaited, or too late
+    const wasLate = await Promise.race([answer.then(() => false), isLate]);
+    if (!wasLate) return void (await answer);
+    throw new KubiyaError(`${path} (${version}) has not started within ${greetingMsMax / 1000} s`, {
+      kind: 'configuration',
+      code: 'node_silent',
+      hint: 'check what this `node` is, or use `--runtime bun`',
     });
   }
 

@@ -63,6 +63,8 @@ export type HostVocabulary = {
 
 /** What the binary asks and tells the Node process. */
 export type NodeVocabulary = {
+  /** Answered at once: it is our program that runs there. */
+  readonly greet: Question<null, null>;
   readonly start: Question<NodeStart, NodeSnapshot>;
   readonly drain: Question<number, { readonly finished: number; readonly stopped: number }>;
   readonly close: Question<number, void>;

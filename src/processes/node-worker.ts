@@ -59,6 +59,7 @@ export async function runNodeWorker(): Promise<number> {
       tellSnapshots(worker, host);
       return snapshotOf(worker);
     },
+    greet: () => null,
     drain: (limitMs) => theWorker().drain(limitMs),
     close: async (publishLimitMs) => {
       await worker?.close(publishLimitMs);

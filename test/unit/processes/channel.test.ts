@@ -176,3 +176,14 @@ test('an error that refers to itself, and a thrown value that is none, can be se
   expect(fromWire(JSON.parse(JSON.stringify(toWire(error))) as ReturnType<typeof toWire>).message).toBe('round');
   expect(fromWire(toWire('just words')).message).toBe('just words');
 });
+
+test.each(['not JSON', 'null', '{"no":"type"}', '{"type":"tell","name":"nobody"}'])(
+  'what no build of ours says closes the pipe and ends nothing else: %s',
+  async (line) => {
+    const [near, far] = await socketPair();
+    const channel = openChannel<Back, Words>(near, { note: () => undefined });
+    const answer = channel.ask('wait', 'never');
+    far.write(`${line}\n`);
+    await expect(answer).rejects.toBeInstanceOf(ChannelClosedError);
+  },
+);
