@@ -8,13 +8,17 @@ export interface AtomicWriteOptions {
   readonly mode?: number;
 }
 
+/** Of the target's name, to tell whose it was; with four bytes a character it stays below the 255 bytes of a name. */
+const temporaryNameMax = 50;
+
 /**
  * Writes beside the target, syncs, renames. A symbolic link at `path` is replaced, not followed. Throws the system's error
  * (`ENOSPC`, `EACCES`); then the old file is as it was and nothing is left beside it.
  */
 export function writeFileAtomic(path: string, data: string | Uint8Array, options: AtomicWriteOptions = {}): void {
   const directory = dirname(path);
-  const temporary = join(directory, `.${basename(path)}.${createId()}.tmp`);
+  // The longest name a file system takes is the target's, not that with an id behind it.
+  const temporary = join(directory, `.${basename(path).slice(0, temporaryNameMax)}.${createId()}.tmp`);
   try {
     const descriptor = openSync(temporary, 'wx', 0o600);
     try {

@@ -52,6 +52,12 @@ describe('writeFileAtomic', () => {
     expect([...readFileSync(path)]).toEqual([0, 255]);
   });
 
+  test('takes every name that the file system takes', () => {
+    const path = join(directory, 'n'.repeat(255));
+    writeFileAtomic(path, 'x');
+    expect(readFileSync(path, 'utf8')).toBe('x');
+  });
+
   test('leaves nothing beside the target when it fails', () => {
     const path = join(directory, 'taken');
     mkdirSync(join(path, 'inside'), { recursive: true });
