@@ -15,6 +15,7 @@ import {
 import { askSupervisor } from '../supervisor/ask.ts';
 import { removeInstance } from '../supervisor/instance.ts';
 import { isPlaceAlive, readPlace } from '../supervisor/select.ts';
+import { stderrSize, stderrTail } from '../supervisor/stderr-file.ts';
 import { readSupervisor, removeSupervisor } from '../supervisor/supervisor-record.ts';
 import { type DetachedProcess, startDetached } from '../supervisor/worker-process.ts';
 import { ownExecutable } from './instance-scope.ts';
@@ -60,6 +61,7 @@ export async function startDaemon(config: Config, queue: string, options: Daemon
   prepareWorkerPlace(place);
   const charge = chargeFor(config, { queue, place, words: options.words });
   if (options.io.isTty) options.io.writeLine(`Starting the worker of the queue ${queue} in the background`);
+  const stderrFrom = stderrSize(place.stderrLogFile);
   const signals = installSignals();
   const given = new AbortController();
   signals.onSignal(() => given.abort());
@@ -76,8 +78,9 @@ export async function startDaemon(config: Config, queue: string, options: Daemon
     const outcome = await ready(supervisor, charge, given.signal);
     if (outcome.kind === 'ready') return startedOf(outcome.record, place);
     await giveUp(supervisor, charge);
-    if (isNew) removeTraces(place, charge);
-    throw startFailed(outcome, charge);
+    // Whoever was faster has the place.
+    if (isNew && !isSecond(outcome)) removeTraces(place, charge);
+    throw startFailed(outcome, charge, stderrTail(place.stderrLogFile, stderrFrom));
   } finally {
     signals.dispose();
   }
@@ -155,6 +158,11 @@ function startedOf(record: SupervisorRecord, place: WorkerPaths): StartedDaemon 
   };
 }
 
+/** The supervisor found the locks taken, before it had written anything. */
+function isSecond(outcome: Outcome): boolean {
+  return outcome.kind === 'ended' && outcome.record === undefined && outcome.code === exitCodes.usage;
+}
+
 async function giveUp(supervisor: DetachedProcess, charge: SupervisorCharge): Promise<void> {
   if (supervisor.signal('SIGTERM')) {
     const over = new AbortController();
@@ -172,18 +180,22 @@ function removeTraces(place: WorkerPaths, charge: SupervisorCharge): void {
   const isOurs = found?.supervisor === null || found?.supervisor.instance_id === charge.instance_id;
   // Another start, in the same moment, has the place.
   if (found !== undefined && (!isOurs || isPlaceAlive(found))) return;
-  removeInstance(place.directory);
-  removeSupervisor(place.directory);
-  for (const directory of [place.workspaceDirectory, place.journalDirectory]) {
+  const directories = [place.workspaceDirectory, place.journalDirectory];
+  const removals = [removeInstance, removeSupervisor, ...directories.map((directory) => () => rmdirSync(directory))];
+  for (const remove of removals) {
     try {
-      rmdirSync(directory);
+      remove(place.directory);
     } catch {
-      // Not empty, so not ours to remove; or not there.
+      // Not empty, or not what we make there, so not ours to remove; or not there.
     }
   }
 }
 
-function startFailed(outcome: Exclude<Outcome, { kind: 'ready' }>, charge: SupervisorCharge): KubiyaError {
+function startFailed(
+  outcome: Exclude<Outcome, { kind: 'ready' }>,
+  charge: SupervisorCharge,
+  stderrLines: readonly string[],
+): KubiyaError {
   const seeLog = `see ${charge.log_file}, or start it in the foreground without -d`;
   switch (outcome.kind) {
     case 'interrupted':
@@ -198,17 +210,19 @@ function startFailed(outcome: Exclude<Outcome, { kind: 'ready' }>, charge: Super
         hint: seeLog,
       });
     case 'ended':
-      if (outcome.record === undefined && outcome.code === exitCodes.usage)
-        return alreadyRuns('another start was faster, it has a worker', charge.queue);
-      return new KubiyaError(
-        outcome.record?.reason ?? `the supervisor ended with exit code ${outcome.code ?? 'unknown'}`,
-        {
-          kind: kindOf(outcome.record?.exit_code),
-          code: 'worker_start_failed',
-          hint: outcome.record?.hint ?? seeLog,
-        },
-      );
+      if (isSecond(outcome)) return alreadyRuns('another start was faster, it has a worker', charge.queue);
+      return new KubiyaError(outcome.record?.reason ?? endedWithoutReason(outcome.code, stderrLines), {
+        kind: kindOf(outcome.record?.exit_code),
+        code: 'worker_start_failed',
+        hint: outcome.record?.hint ?? seeLog,
+      });
   }
+}
+
+/** What a program that fails to load has to say is in the file of its stderr. */
+function endedWithoutReason(code: number | null, stderrLines: readonly string[]): string {
+  const said = stderrLines.find((line) => /^\w*error: /i.test(line)) ?? stderrLines.at(-1);
+  return `the supervisor ended with exit code ${code ?? 'unknown'}${said === undefined ? '' : `: ${said}`}`;
 }
 
 function kindOf(exitCode: number | null | undefined): ErrorKind {
