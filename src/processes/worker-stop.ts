@@ -103,7 +103,7 @@ async function askOne(running: Running, { isForced, timeoutMs }: StopOptions): P
   throw new KubiyaError(`the ${running.kind} ${pid} does not answer`, {
     kind: 'timeout',
     code: 'worker_silent',
-    hint: 'it is frozen or just starting; `kubiya worker stop --force` ends it',
+    hint: `it is frozen or just starting; \`kubiya worker stop --queue-id ${shellWord(running.record.queue)} --force\` ends it`,
   });
 }
 

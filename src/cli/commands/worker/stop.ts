@@ -1,6 +1,7 @@
 // `kubiya worker stop`.
 import { isPlaceAlive, listWorkerPlaces, selectWorkerPlace } from '../../../supervisor/select.ts';
 import type { StoppedWorker } from '../../../processes/worker-stop.ts';
+import { messageOf } from '../../../errors.ts';
 import { defineCommand } from '../../command.ts';
 import { jsonFlag, usage } from '../../flags.ts';
 import { processIo } from '../../process-io.ts';
@@ -35,10 +36,15 @@ export default defineCommand({
       ? listWorkerPlaces(paths.workersDirectory).filter(isPlaceAlive)
       : [selectWorkerPlace(paths.workersDirectory, worker.queue)];
     const options = { isForced: args.force, timeoutMs: args.timeout, io: processIo(output) };
-    const stopped = await Promise.all(places.map((place) => stopWorker(place, options)));
-    if (args.json) return await output.printJson(args.all ? stopped : stopped[0]);
-    if (stopped.length === 0) await output.note('no worker is running');
-    for (const one of stopped) await output.note(sentence(one));
+    const ends = await Promise.allSettled(places.map((place) => stopWorker(place, options)));
+    const stopped = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : []));
+    const failures = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []));
+    if (args.json && (args.all || failures.length === 0)) await output.printJson(args.all ? stopped : stopped[0]);
+    else for (const one of stopped) await output.note(sentence(one));
+    if (places.length === 0 && !args.json) await output.note('no worker is running');
+    // One that does not end hides none of the others.
+    for (const failure of failures.slice(1)) await output.note(messageOf(failure));
+    if (failures.length > 0) throw failures[0];
   },
 });
 
