@@ -60,7 +60,7 @@ export function keepRecord({ config, place, scope, http, queue }: RecordParts, t
   const isNew = readInstance(place.directory) === null;
   writeInstance(place.directory, record);
   let reason = 'it could not start';
-  // What a full disk or a removed directory took is put back, or nobody could find this worker any more.
+  // What a full disk, a removed directory or somebody else's hand took is put back, or nobody could find this worker any more.
   let isWritten = true;
   const write = (): void => {
     try {
@@ -72,7 +72,7 @@ export function keepRecord({ config, place, scope, http, queue }: RecordParts, t
     }
   };
   const check = setInterval(() => {
-    if (!isWritten || !existsSync(place.infoJsonFile)) write();
+    if (!isWritten || readInstance(place.directory) === null) write();
   }, checkMs);
   teardown.add('record of the worker', 1_000, () => {
     clearInterval(check);

@@ -1,5 +1,5 @@
 // The supervisor's record on disk, beside that of its worker: how other programs find it.
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
@@ -30,7 +30,7 @@ export function removeSupervisor(directory: string): void {
   rmSync(join(directory, supervisorFileName), { force: true });
 }
 
-/** Writes the record at each change; what a full disk or a removed directory took, the next `check` puts back. */
+/** Writes the record at each change; what a full disk, a removed directory or somebody else's hand took, the next `check` puts back. */
 export interface KeptSupervisorRecord {
   /** Never throws. */
   write(record: SupervisorRecord): void;
@@ -55,7 +55,7 @@ export function keepSupervisorRecord(directory: string): KeptSupervisorRecord {
   return {
     write,
     check: () => {
-      if (wanted === undefined || (isWritten && existsSync(join(directory, supervisorFileName)))) return;
+      if (wanted === undefined || (isWritten && readSupervisor(directory) !== null)) return;
       write(wanted);
     },
   };

@@ -4,6 +4,7 @@ import { chmodSync, copyFileSync, existsSync, readdirSync, readFileSync, rmSync,
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { StartedDaemon } from '../../src/processes/daemon.ts';
+import { readPlace } from '../../src/supervisor/select.ts';
 import { builtBinary, createHome, type Home } from '../support/binary.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
 import { runCommand } from '../support/run-binary.ts';
@@ -94,6 +95,10 @@ test('a worker that hangs is killed and started again; a frozen supervisor needs
   process.kill(next.pid, 'SIGSTOP');
   const polite = await daemon.run(['worker', 'stop', '--queue-id', 'hung']);
   expect(polite).toMatchObject({ code: 9, stderr: expect.stringContaining('--force') });
+  // The others are stopped all the same, and said to be.
+  await startDaemon('well', { home });
+  const all = await daemon.run(['worker', 'stop', '--all']);
+  expect(all).toMatchObject({ code: 9, stderr: expect.stringContaining('the worker of the queue well') });
   const forced = await daemon.run(['worker', 'stop', '--queue-id', 'hung', '--force']);
   expect(forced.code).toBe(0);
   expect(home.processes().filter((line) => line.includes('worker.py:hung'))).toEqual([]);
@@ -104,6 +109,12 @@ test('a removed log directory and a removed place come back', async () => {
   rmSync(join(daemon.directory, 'logs'), { recursive: true });
   rmSync(join(daemon.directory, 'supervisor.json'));
   await until(() => existsSync(join(daemon.directory, 'supervisor.json')), { limitMs: 8_000 });
+  for (const name of ['supervisor.json', 'daemon_info.json']) writeFileSync(join(daemon.directory, name), '{"pid":1}');
+  const isBack = (): boolean => {
+    const place = readPlace(daemon.directory);
+    return place !== undefined && place.record !== null && place.supervisor !== null;
+  };
+  await until(isBack, { limitMs: 8_000 });
   rmSync(daemon.directory, { recursive: true });
   await until(() => ['supervisor.json', 'daemon_info.json'].every((name) => existsSync(join(daemon.directory, name))), {
     limitMs: 8_000,
