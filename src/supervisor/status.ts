@@ -198,9 +198,13 @@ function ended(facts: Facts): WorkerStatus {
   const { supervisor, record } = facts;
   // A later worker in the foreground leaves the words of the daemon before it behind.
   const isDaemon = supervisor !== null && (record?.mode !== 'foreground' || record.started_at < supervisor.started_at);
-  const end = isDaemon ? supervisor : record;
+  // A supervisor that was killed could not say how its worker ended, which may have said so itself.
+  const isUntold = isDaemon && supervisor.stopped_at === null;
+  const isToldByWorker =
+    isUntold && record !== null && record.stopped_at !== null && record.started_at >= supervisor.started_at;
+  const end = isDaemon && !isToldByWorker ? supervisor : record;
   const hasFailed = isDaemon && supervisor.state === 'failed';
-  const reason = isDaemon ? supervisor.reason : (record?.stop_reason ?? null);
+  const reason = isDaemon && !isToldByWorker ? supervisor.reason : (record?.stop_reason ?? null);
   return {
     state: hasFailed ? 'failed' : 'stopped',
     healthy: false,

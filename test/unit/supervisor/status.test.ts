@@ -409,6 +409,21 @@ describe('supervised', () => {
     });
   });
 
+  test('killed while its worker ended in order: the worker has said how', async () => {
+    writeSupervisor(directory, supervisorOf(await dead(), refusing()));
+    const end = { stopped_at: '2026-11-24T11:00:00.000Z', stop_reason: 'stopped by SIGTERM' };
+    writeWorker(await dead(), { mode: 'daemon', ...end });
+    expect(await status()).toMatchObject({
+      state: 'stopped',
+      mode: 'daemon',
+      reason: end.stop_reason,
+      state_since: end.stopped_at,
+    });
+    // That of an earlier daemon says nothing of this one.
+    writeWorker(await dead(), { mode: 'daemon', ...end, started_at: '2026-11-24T08:00:00.000Z' });
+    expect(await status()).toMatchObject({ state: 'stopped', reason: 'vanished' });
+  });
+
   test('both vanished', async () => {
     writeSupervisor(directory, supervisorOf(await dead(), refusing()));
     writeWorker(await dead(), { mode: 'daemon' });
