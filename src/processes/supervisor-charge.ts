@@ -1,6 +1,7 @@
 // What a supervisor is started with: its charge in the environment, its words and those of its worker.
 import * as v from 'valibot';
 import { type Environment, given } from '../config/sources.ts';
+import { exitCodes } from '../errors.ts';
 import { createId } from '../lib/ids.ts';
 import { createSpawner } from '../lib/spawn.ts';
 import {
@@ -53,25 +54,33 @@ export function supervisorLockFile(key: string): string {
 /** Answering --version loads nothing; a cold disk may need this long for 200 MB. */
 const programAnswerMsMax = 10_000;
 
-/** Why the program on disk cannot take over, one sentence; undefined when it answers with a version. */
+/** Why the program on disk cannot take over, one sentence; undefined when it has a version and knows what a supervisor is. */
 export async function programProblem(executable: readonly string[]): Promise<string | undefined> {
+  const { text } = await answerOf([...executable, '--version']);
+  if (!/^kubiya \d/.test(text)) return `the program ${executable.join(' ')} does not answer with its version`;
+  // Without a charge it has nothing to do, and says so.
+  const { code } = await answerOf([...executable, supervisorArgument]);
+  return code === exitCodes.internal ? undefined : `the program ${executable.join(' ')} cannot supervise a worker`;
+}
+
+interface ProgramAnswer {
+  /** Null for one that is missing, no program, or did not answer in time. */
+  readonly code: number | null;
+  readonly text: string;
+}
+
+async function answerOf(command: readonly string[]): Promise<ProgramAnswer> {
   const spawner = createSpawner({ instanceId: createId(), onStart: () => undefined, onEnd: () => undefined });
-  const problem = `the program ${executable.join(' ')} does not answer with its version`;
   try {
-    const child = await spawner.start({
-      command: [...executable, '--version'],
-      cwd: '/',
-      environment: {},
-      stdout: 'pipe',
-    });
+    const child = await spawner.start({ command, cwd: '/', environment: {}, stdout: 'pipe' });
     const timer = setTimeout(() => child.signalGroup('SIGKILL'), programAnswerMsMax);
     let text = '';
     child.stdout?.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
     await new Promise((resolve) => child.stdout?.once('close', resolve));
+    const { code } = await child.exited;
     clearTimeout(timer);
-    return /^kubiya \d/.test(text) ? undefined : problem;
+    return { code, text };
   } catch {
-    // Missing, or no program at all.
-    return problem;
+    return { code: null, text: '' };
   }
 }

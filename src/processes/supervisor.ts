@@ -26,7 +26,7 @@ import {
   type SupervisionDeps,
   type SupervisionStatus,
 } from '../supervisor/supervise.ts';
-import { keepSupervisorRecord } from '../supervisor/supervisor-record.ts';
+import { keepSupervisorRecord, readSupervisor } from '../supervisor/supervisor-record.ts';
 import { adoptProcess, startDetached } from '../supervisor/worker-process.ts';
 import { version } from '../version.ts';
 import { ignoreSignals, installSignals } from './signals.ts';
@@ -49,6 +49,8 @@ const fileCheckMs = 3_000;
 /** The supervisor before this one gives its locks back within milliseconds. */
 const lockWaitMsMax = 10_000;
 const lockPollMs = 50;
+/** The one after it writes its record within a second of its start. */
+const successorMsMax = 10_000;
 
 /** Returns the exit code, when there is nothing left to supervise. */
 export async function runSupervisor(): Promise<number> {
@@ -216,12 +218,22 @@ function secretsOf(environment: Environment): readonly string[] {
 async function startSuccessor(charge: SupervisorCharge, environment: Environment): Promise<string | undefined> {
   const next: SupervisorCharge = { ...charge, instance_id: createId(), occasion: 'restart', adopted: null };
   try {
-    await startDetached({
+    const successor = await startDetached({
       command: supervisorCommand(next),
       environment: environmentFor(environment, { [supervisorChargeVariable]: JSON.stringify(next) }),
       marker: next.instance_id,
       stderrFile: charge.stderr_log_file,
     });
+    let ended: { readonly code: number | null } | undefined;
+    void successor.exited.then((exit) => (ended = exit));
+    for (let waitedMs = 0; waitedMs < successorMsMax; waitedMs += lockPollMs) {
+      const hasEnded = ended;
+      if (readSupervisor(charge.directory)?.instance_id === next.instance_id) return undefined;
+      if (hasEnded !== undefined)
+        return `the next supervisor ended with exit code ${hasEnded.code ?? 'unknown'}, see ${charge.stderr_log_file}`;
+      await systemClock.sleep(lockPollMs);
+    }
+    // It lives, and its file may not be written on a full disk.
     return undefined;
   } catch (error) {
     return `the next supervisor could not be started: ${messageOf(error)}`;

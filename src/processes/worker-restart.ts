@@ -13,6 +13,8 @@ import { readSupervisor } from '../supervisor/supervisor-record.ts';
 const pollMs = 100;
 /** Loading a new program, draining excepted; a cold start of the local control plane included. */
 const restartMsMax = 180_000;
+/** A supervisor that was killed while its worker drained has no successor. */
+const successorMsMax = 15_000;
 
 /** What `worker restart --json` prints. */
 export interface RestartedWorker {
@@ -64,7 +66,8 @@ async function successorOf(place: InstancePlace, before: SupervisorRecord): Prom
       // A stop came after the restart, or the program could not be started any more.
       throw notRestarted(place, record);
     }
-    if (startedMs !== undefined && performance.now() - startedMs > restartMsMax) throw notRestarted(place, record);
+    const limitMs = record?.instance_id === before.instance_id ? successorMsMax : restartMsMax;
+    if (startedMs !== undefined && performance.now() - startedMs > limitMs) throw notRestarted(place, record);
     await systemClock.sleep(pollMs);
   }
 }
@@ -74,7 +77,7 @@ function notRestarted({ queue }: InstancePlace, record: SupervisorRecord | null)
   return new KubiyaError(`the worker of the queue ${queue} was stopped, but its successor is not ready${state}`, {
     kind: 'configuration',
     code: 'restart_failed',
-    hint: `see \`kubiya worker status --queue-id ${shellWord(queue)}\``,
+    hint: `see \`kubiya worker status --queue-id ${shellWord(queue)}\`, or start it with \`kubiya worker start --queue-id ${shellWord(queue)} -d\``,
   });
 }
 

@@ -154,15 +154,33 @@ test('restart drains, and takes the program that is on disk then; a broken one i
   expect(refused).toMatchObject({ code: 6, stderr: expect.stringContaining('does not answer with its version') });
   expect(await daemon.now()).toMatchObject({ state: 'running', worker_pid: first.worker_pid });
 
+  // One that loads, and cannot do what it is for.
+  writeFileSync(program, '#!/bin/sh\n[ "$1" = --version ] && echo kubiya 9.9.9 && exit 0\nexit 1\n');
+  const useless = await daemon.run(['worker', 'restart', '--queue-id', 'upgraded']);
+  expect(useless).toMatchObject({ code: 6, stderr: expect.stringContaining('cannot supervise a worker') });
+  expect(await daemon.now()).toMatchObject({ state: 'running', worker_pid: first.worker_pid });
+
+  // One that fails only when it takes over: it is said, and at once.
+  writeFileSync(program, `#!/bin/sh\n[ "$1" = __supervisor ] && [ -n "$2" ] && exit 1\nexec ${builtBinary()} "$@"\n`);
+  const lost = await daemon.run(['worker', 'restart', '--queue-id', 'upgraded']);
+  expect(lost.code).toBe(6);
+  expect(lost.stderr).toContain('the next supervisor ended with exit code 1');
+  expect(lost.stderr).toContain('kubiya worker start --queue-id upgraded -d');
+  expect(daemon.supervisor()).toMatchObject({ state: 'failed', stopped_at: expect.any(String) });
+  rmSync(program);
+  copyFileSync(builtBinary(), program);
+  await startDaemon('upgraded', { home, prefix });
+  const good = daemon.supervisor();
+
   rmSync(program);
   writeFileSync(program, `#!/bin/sh\nexec ${builtBinary()} "$@"\n`);
   chmodSync(program, 0o755);
   const done = await daemon.run(['worker', 'restart', '--queue-id', 'upgraded', '--json']);
   expect(done.code).toBe(0);
   const next = daemon.supervisor();
-  expect(JSON.parse(done.stdout)).toMatchObject({ queue: 'upgraded', previous_pid: first.pid, pid: next.pid });
-  expect(next.pid).not.toBe(first.pid);
-  expect(isGone(first)).toBe(true);
+  expect(JSON.parse(done.stdout)).toMatchObject({ queue: 'upgraded', previous_pid: good.pid, pid: next.pid });
+  expect(next.pid).not.toBe(good.pid);
+  expect(isGone(good)).toBe(true);
   expect(daemon.log()).toContain('restarted by `kubiya worker restart`: no new work is taken');
   expect(await daemon.now()).toMatchObject({ state: 'running', restarts: 0 });
   expect((await daemon.run(['worker', 'stop', '--queue-id', 'upgraded'])).code).toBe(0);
