@@ -3,6 +3,7 @@ import { connect, createServer } from 'node:net';
 import type { Readable } from 'node:stream';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { backoffDelayMs, sleep } from '../lib/backoff.ts';
+import { isListeningOn } from '../lib/listener.ts';
 import { StartError, type ChildHandle, type Spawner } from '../lib/spawn.ts';
 import type { Log } from '../telemetry/log.ts';
 
@@ -149,7 +150,9 @@ async function answers(run: Run, options: DevServerOptions, signal: AbortSignal)
     for (;;) {
       try {
         await options.probe(run.address);
-        return null;
+        // Whoever was faster may be a dev server as well: its executions are not ours.
+        if (isListeningOn(run.child.pid, run.port) !== false) return null;
+        lastError = `another program answers on port ${run.port}`;
       } catch (error) {
         lastError = messageOf(error);
       }
