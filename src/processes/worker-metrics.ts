@@ -87,8 +87,7 @@ function sampleOf(
   const stats = running?.worker.stats();
   return {
     status: view.snapshot(),
-    host:
-      stats?.rssBytes === undefined ? null : { rssBytes: stats.rssBytes, cpuMicroseconds: stats.cpuMicroseconds ?? 0 },
+    host: stats?.rssBytes === undefined ? null : { cpuMicroseconds: stats.cpuMicroseconds ?? 0 },
     restarts: config.supervisedBy?.reveal().restarts ?? 0,
     heartbeats: running?.heartbeat.counters ?? { sent: 0, failed: 0 },
     backlog: running?.worker.temporal().backlog ?? null,

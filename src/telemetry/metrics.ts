@@ -8,7 +8,7 @@ import type { Meter, WorkFact } from './meter.ts';
 export interface WorkerSample {
   readonly status: LiveStatus;
   /** Of the process that hosts Temporal's SDK, when that is not this one. */
-  readonly host: { readonly rssBytes: number; readonly cpuMicroseconds: number } | null;
+  readonly host: { readonly cpuMicroseconds: number } | null;
   /** Ends that were not asked for, since the supervisor started; 0 without one. */
   readonly restarts: number;
   readonly heartbeats: { readonly sent: number; readonly failed: number };
@@ -274,7 +274,7 @@ const sampled: readonly Sampled[] = [
   gauge(
     'kubiya_process_resident_memory_bytes',
     'Resident memory of the worker, without its tools',
-    (sample) => sample.status.rss_bytes + (sample.host?.rssBytes ?? 0),
+    ({ status }) => status.rss_bytes,
   ),
   gauge('kubiya_process_open_fds', 'Open files, sockets and pipes', openFiles),
 ];

@@ -85,7 +85,9 @@ test('a value that vanishes does not stay, and a counter that is read elsewhere 
 });
 
 test('what Node hosts is counted with us', async () => {
-  const page = await pageAfter([], { ...sample, host: { rssBytes: 100, cpuMicroseconds: 5_000_000_000 } });
+  // The memory of both is that of the status.
+  const status = { ...sample.status, rss_bytes: 101 };
+  const page = await pageAfter([], { ...sample, status, host: { cpuMicroseconds: 5_000_000_000 } });
   expect(page.get('kubiya_build_info')?.samples[0]?.labels['runtime']).toBe('node');
   expect(valueOf(page, 'kubiya_process_resident_memory_bytes')).toBe(101);
   expect(valueOf(page, 'kubiya_process_cpu_seconds_total')).toBeGreaterThan(5_000);
