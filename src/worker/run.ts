@@ -68,7 +68,7 @@ export async function startWorker(session: Session, deps: WorkerDeps, signal: Ab
     slots: () => ({ used: calls.liveCount, max: session.concurrentActivitiesMax }),
     temporal: () => watch.health(),
     work: () => executions.snapshot(calls.liveExecutions()),
-    settle: (id, end) => executions.ended(id, end),
+    settle: (id, end) => executions.settled(id, end),
     renew: async (temporal) => {
       await polling.renew(temporal);
       watch.wake();

@@ -27,10 +27,9 @@ export function createActivities(session: Session, deps: WorkerDeps): AgentActiv
       executions.seen(input.executionId);
       return callTool(input);
     },
-    report: async (input) => {
+    report: (input) => {
       executions.seen(input.executionId);
-      await report(input);
-      if (input.outcome !== undefined) executions.ended(input.executionId, input.outcome.status);
+      return report(input);
     },
   };
 }

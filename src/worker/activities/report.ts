@@ -32,13 +32,15 @@ export function createReport(deps: WorkerDeps, contexts: ExecutionContexts): Age
     }
     deps.publisher.update(executionId, updateOf(input, timestamp, deps));
     if (input.transcript !== undefined) await deps.publisher.flush(executionId, flushLimitMs);
-    if (outcome !== undefined) await end(input, deps, contexts);
+    if (outcome === undefined) return;
+    contexts.forget(executionId);
+    await deps.journal.release(executionId);
+    if (deps.executions.ended(executionId, outcome.status)) sayEnd(input, deps);
   };
 }
 
-async function end(input: ReportInput, deps: WorkerDeps, contexts: ExecutionContexts): Promise<void> {
-  contexts.forget(input.executionId);
-  await deps.journal.release(input.executionId);
+/** Once for each execution, however often its end is reported. */
+function sayEnd(input: ReportInput, deps: WorkerDeps): void {
   const fields = { execution: input.executionId, turns: input.turn, duration_ms: deps.clock.now() - input.startedAtMs };
   recordEnd(input, fields.duration_ms, deps);
   if (input.outcome?.status === 'failed') {

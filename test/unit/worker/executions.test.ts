@@ -24,12 +24,22 @@ test('the first that comes is the first, however it and others end', () => {
 
 test('an end that is told again changes nothing, and does not open what has ended', () => {
   const { tracker } = lab();
+  for (const id of ['a', 'b']) {
+    tracker.seen(id);
+    expect(tracker.ended(id, 'failed')).toBe(true);
+    tracker.seen(id);
+    expect(tracker.snapshot([]).open).toEqual([]);
+    expect(tracker.ended(id, 'completed')).toBe(false);
+  }
+  expect(tracker.snapshot([])).toMatchObject({ first: { id: 'a', end: 'failed' }, open: [], others: 1 });
+});
+
+test('an execution that somebody else saw end still has its own report to make', () => {
+  const { tracker } = lab();
   tracker.seen('a');
-  tracker.ended('a', 'failed');
-  tracker.seen('a');
-  tracker.ended('a', 'completed');
-  tracker.ended('stranger', 'completed');
-  expect(tracker.snapshot([])).toMatchObject({ first: { id: 'a', end: 'failed' }, open: [], others: 0 });
+  tracker.settled('a', 'completed');
+  expect(tracker.snapshot([])).toMatchObject({ first: { id: 'a', end: 'completed' }, open: [] });
+  expect(tracker.ended('a', 'completed')).toBe(true);
 });
 
 test('idle is the time without an open execution and without a running call', () => {
