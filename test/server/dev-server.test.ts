@@ -1,10 +1,11 @@
 // The Temporal dev server as our child: readiness, ports, restart after kill -9, persistence, clear errors.
 import { afterAll, describe, expect, test } from 'bun:test';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KubiyaError } from '../../src/errors.ts';
+import type { Spawner } from '../../src/lib/spawn.ts';
 import { startDevServer, isPortFree, type DevServer, type DevServerOptions } from '../../src/server/dev-server.ts';
 import { createTemporal, probeTemporal } from '../../src/server/temporal.ts';
 import { createTestSpawner, failureOf, quietLog, temporalExecutable } from './support.ts';
@@ -100,6 +101,28 @@ describe('dev server', () => {
     await server.stop();
     expect(await failureOf(start({ port, isPortExplicit: true }))).toMatchObject({ code: 'port_taken', exitCode: 6 });
     holder.close();
+  }, 60_000);
+
+  test('whoever takes the port in the last moment is not mistaken for it, even when it answers', async () => {
+    const strangers: Server[] = [];
+    const late: Spawner = {
+      ...spawner,
+      start: async (options) => {
+        const port = Number(options.command[options.command.indexOf('--port') + 1]);
+        if (strangers.length === 0) {
+          const stranger = createServer().listen({ host: '127.0.0.1', port });
+          strangers.push(stranger);
+          await new Promise((resolve) => stranger.once('listening', resolve));
+        }
+        return await spawner.start(options);
+      },
+    };
+    const server = await start({ spawner: late, probe: () => Promise.resolve() });
+    const taken = strangers.map((stranger) => stranger.address()).map((at) => (typeof at === 'object' ? at?.port : at));
+    expect(taken).toHaveLength(1);
+    expect(server.address).not.toBe(`127.0.0.1:${taken[0]}`);
+    await server.stop();
+    for (const stranger of strangers) stranger.close();
   }, 60_000);
 
   test('a server that cannot start says why, without waiting', async () => {
