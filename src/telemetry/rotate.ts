@@ -155,11 +155,12 @@ class OwnFile implements RotatingFile {
     this.#emptySize = 0;
     this.#trailerBytes = Buffer.byteLength(this.#options.trailer?.() ?? '');
     fchmodSync(file, 0o600);
+    dropTornLine(file);
     this.#measure(file, fstatSync(file).size);
     return file;
   }
 
-  /** Takes over what others have written; a line that a killed writer left half is ended. */
+  /** Takes over what others have written; a line that they left without its end gets one. */
   #measure(file: number, size: number): void {
     this.#size = size;
     if (size > 0 && !endsWithNewline(file, size)) this.#writeText(file, '\n');
@@ -227,6 +228,22 @@ function shiftBackups(path: string, backups: number): void {
   for (let number = last; number >= 1; number -= 1) renameSync(`${path}.${number}`, `${path}.${number + 1}`);
   // Gone in the moment before: then there is nothing to keep.
   if (existsSync(path)) renameSync(path, `${path}.1`);
+}
+
+/** An entry is far shorter; what has no line end for so long is no log of ours and is left as it is. */
+const tornBytesMax = 1024 * 1024;
+
+/**
+ * The kernel ends a write between two pages when its process is killed. Nobody was told that this line is written, and half
+ * of one would be taken for an entry.
+ */
+function dropTornLine(file: number): void {
+  const { size } = fstatSync(file);
+  if (size === 0 || endsWithNewline(file, size)) return;
+  const tail = Buffer.alloc(Math.min(size, tornBytesMax));
+  const read = readSync(file, tail, 0, tail.length, size - tail.length);
+  const end = tail.subarray(0, read).lastIndexOf(0x0a) + 1;
+  if (end > 0) ftruncateSync(file, size - tail.length + end);
 }
 
 function endsWithNewline(file: number, size: number): boolean {

@@ -87,11 +87,11 @@ describe('rotation', () => {
     expect(existsSync(`${path}.4`)).toBe(false);
   });
 
-  test('a file from before is gone on with: narrowed to its owner, its torn last line ended', () => {
+  test('a file from before is gone on with: narrowed to its owner, its torn last line dropped', () => {
     writeFileSync(path, 'old\ntorn');
     chmodSync(path, 0o644);
     createRotatingFile({ path, bytesMax: 100, backups: 1, header: () => '# header\n' }).write('new\n');
-    expect(linesOf(path)).toEqual(['old', 'torn', 'new']);
+    expect(linesOf(path)).toEqual(['old', 'new']);
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 
