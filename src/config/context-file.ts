@@ -235,6 +235,10 @@ function duplicatesOf(list: 'contexts' | 'users', entries: readonly { readonly n
 
 function isReadableByOthers(path: string): boolean {
   if (process.platform === 'win32') return false;
-  const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0;
-  return (mode & 0o044) !== 0;
+  try {
+    return (statSync(path).mode & 0o044) !== 0;
+  } catch {
+    // Not there, or below a file: then nobody reads it.
+    return false;
+  }
 }
