@@ -3,6 +3,7 @@ import {
   createWriteStream,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -17,12 +18,14 @@ import type { Config } from '../config/config.ts';
 import { createControlPlaneClient, type ControlPlaneClient } from '../controlplane/client.ts';
 import { findLocalServer } from '../controlplane/local-server.ts';
 import { errnoOf, KubiyaError, messageOf } from '../errors.ts';
+import { systemClock } from '../lib/clock.ts';
 import { createId } from '../lib/ids.ts';
 import { archivedNames, readArchive, writeArchive, type ArchivedName, type Manifest } from '../server/archive.ts';
 import { isStorageFailure } from '../server/store/database.ts';
 import { copyDatabase, examineDatabase } from '../server/store/snapshot.ts';
 import { acquireLock } from '../supervisor/lock.ts';
 import { version } from '../version.ts';
+import { installSignals } from './signals.ts';
 
 export interface Backup {
   readonly file: string;
@@ -40,10 +43,21 @@ export async function backUpServer(config: Config, target: string): Promise<Back
   const { dataDirectory } = config.server;
   if (!existsSync(join(dataDirectory, 'control-plane.db'))) throw nothingThere(dataDirectory);
   const file = freeTarget(target);
-  const staging = join(dirname(file), `.${basename(file)}.${createId()}`);
+  const staging = join(dirname(file), `${stagingPrefix(file)}${createId()}`);
+  const signals = installSignals();
+  const interrupted = new AbortController();
+  const end = Promise.withResolvers<never>();
+  end.promise.catch(() => undefined);
+  signals.onSignal(() => {
+    interrupted.abort();
+    end.reject(backupInterrupted());
+  });
   try {
+    removeAbandoned(file);
     mkdirSync(staging, { mode: 0o700 });
-    const server = await copyParts(config, staging);
+    const server = await Promise.race([copyParts(config, staging, interrupted.signal), end.promise]);
+    // A signal that came while a database was copied is told to us now.
+    await Promise.race([systemClock.sleep(0), end.promise]);
     const schema = examineCopies(staging);
     const created = new Date().toISOString();
     const names = archivedNames.filter((name) => existsSync(join(staging, name)));
@@ -53,14 +67,38 @@ export async function backUpServer(config: Config, target: string): Promise<Back
     renameSync(archive, file);
     return { file, bytes: statSync(file).size, created_at: created, server, files };
   } catch (error) {
+    if (interrupted.signal.aborted) throw backupInterrupted();
     throw error instanceof KubiyaError ? error : backupFailure(error, file);
   } finally {
     rmSync(staging, { recursive: true, force: true });
+    signals.dispose();
   }
 }
 
+const stagingPrefix = (file: string): string => `.${basename(file)}.backup-`;
+/** No backup takes so long. */
+const abandonedMs = 86_400_000;
+
+/** What a backup that was killed has left beside this file or, where each file has the time in its name, beside any. */
+function removeAbandoned(file: string): void {
+  const directory = dirname(file);
+  for (const name of readdirSync(directory)) {
+    if (!/^\..+\.backup-[0-9a-f-]{36}$/.test(name)) continue;
+    const path = join(directory, name);
+    const isOurs = name.startsWith(stagingPrefix(file));
+    if (isOurs || Date.now() - statSync(path).mtimeMs > abandonedMs) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+function backupInterrupted(): KubiyaError {
+  return new KubiyaError('the backup was interrupted and nothing of it is left', {
+    kind: 'interrupted',
+    code: 'interrupted',
+  });
+}
+
 /** Temporal's before ours: an execution that Temporal does not have yet is ended by the reconciler, the reverse would be lost. */
-async function copyParts(config: Config, staging: string): Promise<Backup['server']> {
+async function copyParts(config: Config, staging: string, signal: AbortSignal): Promise<Backup['server']> {
   const { server, paths } = config;
   const lock = acquireLock(join(server.dataDirectory, serverLockName), { instanceId: createId() });
   const source = (name: ArchivedName): string => join(server.dataDirectory, name);
@@ -76,7 +114,7 @@ async function copyParts(config: Config, staging: string): Promise<Backup['serve
     const client = await clientOf(config, lock.holder?.pid);
     const { databases } = await client.getServerStatus();
     if (databases.some(({ name }) => name === 'temporal')) copyDatabase(source('temporal.db'), target('temporal.db'));
-    await download(client, target('control-plane.db'));
+    await download(client, target('control-plane.db'), signal);
   }
   const keys = [
     ['signing-key', paths.localSigningKeyFile],
@@ -99,11 +137,11 @@ async function clientOf({ server, paths }: Config, holderPid: number | undefined
   });
 }
 
-async function download(client: ControlPlaneClient, path: string): Promise<void> {
+async function download(client: ControlPlaneClient, path: string, signal: AbortSignal): Promise<void> {
   const response = await client.openSnapshot();
   if (response.body === null) throw new Error('the server sent no copy of its database');
   const body = Readable.fromWeb(response.body as NodeReadableStream<Uint8Array>);
-  await pipeline(body, createWriteStream(path, { flags: 'wx', mode: 0o600 }));
+  await pipeline(body, createWriteStream(path, { flags: 'wx', mode: 0o600 }), { signal });
   const expected = Number(response.headers.get('content-length') ?? Number.NaN);
   if (Number.isFinite(expected) && statSync(path).size !== expected) throw new Error('the copy was cut off');
 }

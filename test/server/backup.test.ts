@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ArchivedName, readArchive, writeArchive } from '../../src/server/archive.ts';
-import { createHome, type Home } from '../support/binary.ts';
+import { createHome, type Home, startBinary } from '../support/binary.ts';
 import { startLocalServer, type LocalServer } from '../support/local-server.ts';
 import { runCommand, type CommandResult } from '../support/run-binary.ts';
 import { until } from '../support/until.ts';
@@ -84,6 +84,17 @@ describe('backup', () => {
     expect(failureOf(again).error).toContain('exists already');
     expect(readFileSync(archive).equals(before)).toBe(true);
   });
+
+  test('that is interrupted or was killed leaves no copy of the data', async () => {
+    const directory = join(home.directory, 'killed');
+    mkdirSync(join(directory, '.a.tar.backup-00000000-0000-4000-8000-000000000000'), { recursive: true });
+    server.process.signal('SIGSTOP');
+    const backup = startBinary(['server', 'backup', join(directory, 'a.tar')], { home });
+    await until(() => readdirSync(directory).some((name) => /backup-[^0]/.test(name)), { limitMs: 10_000 });
+    expect((await backup.end('SIGTERM', 5_000)).code).toBe(130);
+    server.process.signal('SIGCONT');
+    expect(readdirSync(directory)).toEqual([]);
+  }, 30_000);
 
   test('into a directory gets a name with the time; into none is an error that leaves nothing', async () => {
     const directory = join(home.directory, 'backups');
