@@ -3,6 +3,7 @@ import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from 
 import { basename, dirname, join } from 'node:path';
 import { sleep } from '../lib/backoff.ts';
 import { processStartTime } from '../lib/process-tree.ts';
+import { shellWord } from '../lib/text.ts';
 import type {
   ControlAddress,
   InstanceRecord,
@@ -218,12 +219,18 @@ function ended(facts: Facts): WorkerStatus {
     ...basics(facts),
     warnings: [],
     reason: end?.stopped_at === null ? vanished : reason,
-    ...(hasFailed && supervisor.hint ? { hint: supervisor.hint } : {}),
+    ...endHint(facts, hasFailed ? supervisor.hint : null, end?.stopped_at === null),
     ...(hasFailed ? { log_tail: logTail(logFileOf(facts)) } : {}),
   };
 }
 
 const vanished = 'vanished';
+
+function endHint({ place }: Facts, said: string | null | undefined, hasVanished: boolean): Pick<WorkerStatus, 'hint'> {
+  if (hasVanished)
+    return { hint: `start it again with \`kubiya worker start --queue-id ${shellWord(place.queue)} -d\`` };
+  return said ? { hint: said } : {};
+}
 
 type Basics = Omit<
   WorkerStatus,

@@ -232,6 +232,7 @@ describe('in the foreground', () => {
       worker_pid: null,
       state_since: null,
       reason: 'vanished',
+      hint: expect.stringMatching(/^start it again with `kubiya worker start --queue-id .+ -d`$/),
     });
   });
 
