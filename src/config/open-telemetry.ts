@@ -23,7 +23,10 @@ export function openTelemetryOf(merged: Merged): OpenTelemetryConfig | undefined
 }
 
 function below(base: string | undefined, signal: 'traces' | 'metrics'): string | undefined {
-  return base === undefined ? undefined : `${base}/v1/${signal}`;
+  if (base === undefined) return undefined;
+  const url = new URL(base);
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/v1/${signal}`;
+  return url.href;
 }
 
 /** `key=value,key=value`, both percent-encoded (W3C Baggage). A header takes no blank in its name and no line break in its value. */

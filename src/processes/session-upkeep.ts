@@ -147,7 +147,7 @@ class SessionUpkeep implements Upkeep {
     onWorkerId(next.worker_id);
     log.info('Registered again', { worker: next.worker_id });
     const address = temporalOf(config, next);
-    if (address.apiKey !== undefined) redactor.register(address.apiKey);
+    for (const secret of [address.apiKey, next.litellm_api_key]) if (secret) redactor.register(secret);
     if (!isSameTemporal(this.#temporal, address)) {
       await worker.renew(address);
       log.info('Temporal is used with what the control plane now says', { address: address.address });

@@ -115,7 +115,9 @@ export function createExportQueue<Item>(
   options: OtlpOptions,
   wrap: (items: readonly Item[]) => unknown,
 ): ExportQueue<Item> {
-  const { clock, log, url } = options;
+  const { clock, log } = options;
+  // A query may hold a key.
+  const url = options.url.replace(/[?#].*$/s, '');
   const counters = { exported: 0, dropped: 0 };
   const items: Item[] = [];
   const hurried = new AbortController();

@@ -63,6 +63,7 @@ const outageNoise = new RegExp(
     'Error when recording heartbeat',
     'Network error while (sending worker heartbeat|completing)',
     'Error while polling for',
+    'Error while completing workflow activation',
     'shutdown_worker rpc errored',
   ].join('|'),
 );

@@ -23,6 +23,8 @@ test('the endpoint is a base, those of the signals are whole', async () => {
     tracesUrl: 'https://other/t',
     metricsUrl: 'http://collector:4318/v1/metrics',
   });
+  const queried = await load({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318/in/?key=k' });
+  expect(queried?.tracesUrl).toBe('http://collector:4318/in/v1/traces?key=k');
   const one = await load({ OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: 'https://other/m' });
   expect([one?.tracesUrl, one?.metricsUrl]).toEqual([undefined, 'https://other/m']);
 });
