@@ -75,6 +75,7 @@ const limitWords: Readonly<
 > = {
   turnsMax: { words: 'model calls', format: grouped },
   totalTokensMax: { words: 'tokens, in and out', format: grouped },
+  costUsdMax: { words: 'US dollars of model calls (`--max-cost` changes it)', format: grouped },
   wallTimeMsMax: { words: 'time from start to end (`--timeout` shortens it)', format: formatDuration },
   toolTimeMsMax: { words: 'time of one tool call (`ACTIVITY_TIMEOUT` changes it)', format: formatDuration },
   toolOutputBytesMax: { words: 'bytes of one tool’s output that the model sees', format: grouped },

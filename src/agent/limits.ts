@@ -6,6 +6,8 @@ export const defaultLimits: AgentLimits = {
   turnsMax: 250,
   /** About ten full windows of a 1M-token model: a runaway loop is stopped before it is a bill. */
   totalTokensMax: 10_000_000,
+  /** Ten million tokens of a dear model cost about this; what a person did not expect to spend is stopped before it hurts. */
+  costUsdMax: 100,
   /** A day: the longest an unattended run is plausible. */
   wallTimeMsMax: 24 * 60 * 60 * 1000,
   /** ACTIVITY_TIMEOUT's default of the worker guide. */

@@ -1,12 +1,14 @@
 // The state of one execution as the workflow carries it: everything the agent knows, nothing that needs I/O or a clock.
 import type { ModelFailure, ModelMessage, Usage } from '../protocol/model.ts';
-import type { ResolvedSkill, ToolEffect } from '../protocol/tool.ts';
+import type { CallPlan, ResolvedSkill, ToolEffect } from '../protocol/tool.ts';
 
 /** Limits of one execution, fixed by the first activity so that a later release changes no running execution. */
 export interface AgentLimits {
   readonly turnsMax: number;
   readonly totalTokensMax: number;
   readonly wallTimeMsMax: number;
+  /** US dollars of model calls; executions that older workers prepared do not have it. */
+  readonly costUsdMax: number;
   readonly toolTimeMsMax: number;
   readonly toolOutputBytesMax: number;
   /** JSON size of the transcript above which old tool outputs are cut. */
@@ -18,6 +20,39 @@ export interface CallTiming {
   readonly heartbeatTimeoutMs: number;
   readonly startToCloseMs: number;
   readonly workflowTaskTimeoutMs: number;
+}
+
+/** An execution's tie to the worker that holds its workspace. */
+export interface Lease {
+  /** Task queue of that worker alone; its tool calls go there. Stays the same when the worker is started again on its directory. */
+  readonly taskQueue: string;
+  /** Journal of that worker, which names it in the control plane's list. */
+  readonly journalId: string;
+}
+
+/** A member of a team as its leader knows it. */
+export interface TeamMember {
+  readonly id: string;
+  readonly name: string;
+  readonly description: string;
+}
+
+/** Of an execution that is a member's part of a team's: its events and files belong to the team's execution. */
+export interface Membership {
+  readonly teamExecutionId: string;
+  readonly memberName: string;
+  /** The leader's message that delegated the task. */
+  readonly parentMessageId: string;
+}
+
+/** US dollars per million tokens. */
+export interface ModelPrice {
+  readonly input: number;
+  readonly output: number;
+  readonly cacheRead?: number;
+  readonly cacheWrite?: number;
+  /** The model's price is not known: this is the dearest known one. */
+  readonly isEstimated?: boolean;
 }
 
 /** What the first activity resolved: the agent as it is for the whole execution. Holds no secret: it is in the history. */
@@ -39,6 +74,17 @@ export interface PreparedAgent {
   readonly workingDirectory?: string;
   readonly limits: AgentLimits;
   readonly timing: CallTiming;
+  /** Absent in executions that older workers began, whose calls go to the shared queue. */
+  readonly lease?: Lease;
+  readonly members?: readonly TeamMember[];
+  readonly membership?: Membership;
+  /** MCP servers whose tools the agent has, by name, without secrets: those are resolved again by each worker. */
+  readonly mcpServers?: readonly string[];
+  /** JSON Schema that the last answer has to match. */
+  readonly outputSchema?: Readonly<Record<string, unknown>>;
+  readonly price?: ModelPrice;
+  /** Executions above this one: 0 for one that a person or a schedule started. */
+  readonly depth?: number;
   /** W3C trace context of whoever asked for the execution. */
   readonly traceparent?: string;
 }
@@ -56,6 +102,8 @@ export interface PendingCall {
   readonly name: string;
   readonly arguments: string;
   readonly effect: ToolEffect;
+  /** Present: the workflow carries the call out. */
+  readonly plan?: CallPlan;
   readonly result?: { readonly content: string; readonly isError: boolean };
 }
 
@@ -67,7 +115,8 @@ export type FailureType =
   | 'limit'
   | 'timeout'
   | 'model'
-  | 'disk_full';
+  | 'disk_full'
+  | 'denied'; // somebody said no, or nobody answered in time
 
 export type Outcome =
   | { readonly status: 'completed'; readonly response: string }
@@ -95,6 +144,8 @@ export interface AgentState {
   readonly isPaused: boolean;
   readonly isDoneRequested: boolean;
   readonly usage: Usage;
+  /** US dollars spent on model calls so far. */
+  readonly costUsd?: number;
   /** How many times the transcript was cut for the model's window since the last answer. */
   readonly compactionLevel: number;
   /** Set once the agent has nothing left to do. */
@@ -114,6 +165,9 @@ export type ModelFact =
       readonly type: 'answer';
       readonly message: Extract<ModelMessage, { role: 'assistant' }>;
       readonly effects: readonly ToolEffect[];
+      /** By the index of the call; null for one that is an activity. Absent: none has a plan. */
+      readonly plans?: readonly (CallPlan | null)[];
+      readonly costUsd?: number;
       readonly usage: Usage;
       readonly isFiltered: boolean;
       readonly verdict?: 'succeeded' | 'failed';

@@ -12,6 +12,15 @@ export const eventTypes = [
   'tool_output',
   'tool_completed',
   'retry',
+  'member_message_chunk',
+  'member_message_complete',
+  'member_thinking_start',
+  'member_thinking_delta',
+  'member_thinking_complete',
+  'member_tool_started',
+  'member_tool_completed',
+  'approval_requested',
+  'approval_resolved',
   'status',
   'metadata',
   'notice',
@@ -62,6 +71,27 @@ export interface EventData {
   };
   /** Listeners drop what they have of this message: the model call starts again. */
   retry: { message_id: string; attempt: number; reason: string; delay_ms: number };
+  member_message_chunk: EventData['message_chunk'] & MemberOf;
+  member_message_complete: { message_id: string; content: string } & MemberOf;
+  member_thinking_start: EventData['thinking_start'] & MemberOf;
+  member_thinking_delta: EventData['thinking_delta'] & MemberOf;
+  member_thinking_complete: EventData['thinking_complete'] & MemberOf;
+  member_tool_started: EventData['tool_started'] & MemberOf;
+  member_tool_completed: EventData['tool_completed'] & MemberOf;
+  approval_requested: {
+    approval_id: string;
+    tool_execution_id: string;
+    title: string;
+    message?: string;
+    expires_at: string;
+  };
+  approval_resolved: {
+    approval_id: string;
+    tool_execution_id: string;
+    status: 'approved' | 'rejected' | 'expired';
+    resolved_by?: string;
+    reason?: string;
+  };
   status: { status: string; reason?: string };
   metadata: Record<string, unknown>;
   notice: { code: string; message: string };
@@ -76,6 +106,9 @@ export interface EventData {
     cost_usd?: number;
   };
 }
+
+/** Whose event it is, of a team's members. */
+type MemberOf = { member_name: string; parent_message_id: string };
 
 /** An event of a known type, ready to publish. */
 export type AgentEvent = {

@@ -37,3 +37,58 @@ export const resolvedSkillSchema = v.object({
   configuration: v.optional(v.record(v.string(), v.unknown()), {}),
 });
 export type ResolvedSkill = v.InferOutput<typeof resolvedSkillSchema>;
+
+/**
+ * A call that the workflow itself carries out, with timers, signals and child workflows, so that waiting holds no slot of a
+ * worker. The tool makes the plan from the model's arguments; a call without one is an activity.
+ */
+export const callPlanSchema = v.variant('type', [
+  v.object({ type: v.literal('sleep'), durationMs: v.number() }),
+  v.object({
+    type: v.literal('approval'),
+    title: v.string(),
+    message: v.optional(v.string()),
+    approverEmails: v.array(v.string()),
+    approverGroupId: v.optional(v.string()),
+    /** After so long without an answer the call fails as expired. */
+    expiresAfterMs: v.number(),
+    context: v.record(v.string(), v.unknown()),
+  }),
+  /** Starts an execution of another agent or team through the control plane, and waits for its end if told to. */
+  v.object({
+    type: v.literal('execution'),
+    entityType: v.picklist(['agent', 'team']),
+    entityId: v.string(),
+    prompt: v.string(),
+    isAwaited: v.boolean(),
+    timeoutMs: v.number(),
+    /** Depth of this execution below the first one, for the limit of agent_communication. */
+    depthMax: v.optional(v.number()),
+  }),
+  /** Sends a message to an execution that was started before, and waits for its next answer if told to. */
+  v.object({
+    type: v.literal('follow_up'),
+    executionId: v.string(),
+    message: v.string(),
+    isAwaited: v.boolean(),
+    timeoutMs: v.number(),
+  }),
+  /** A leader of a team hands a task to one of its members. */
+  v.object({ type: v.literal('member'), memberId: v.string(), task: v.string() }),
+]);
+export type CallPlan = v.InferOutput<typeof callPlanSchema>;
+
+/** Where an MCP server is and how to reach it, as agents and `--skill-dir` folders configure it; may hold secrets. */
+export const mcpServerSchema = v.looseObject({
+  /** Without it: `stdio` when there is a command, else `http`. `streamable_http` and `streamable-http` are `http`. */
+  transport: v.optional(v.string()),
+  type: v.optional(v.string()),
+  command: v.optional(v.string()),
+  args: v.optional(v.array(v.string())),
+  env: v.optional(v.record(v.string(), v.string())),
+  cwd: v.optional(v.string()),
+  url: v.optional(v.string()),
+  headers: v.optional(v.record(v.string(), v.string())),
+  enabled: v.optional(v.boolean()),
+});
+export type McpServer = v.InferOutput<typeof mcpServerSchema>;

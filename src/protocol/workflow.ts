@@ -4,6 +4,17 @@ import * as v from 'valibot';
 export const agentWorkflowType = 'AgentExecutionWorkflow';
 export const agentWorkflowId = (executionId: string): string => `agent-execution-${executionId}`;
 
+export const teamWorkflowType = 'TeamExecutionWorkflow';
+export const teamWorkflowId = (executionId: string): string => `team-execution-${executionId}`;
+/** A member's part is a child workflow; its execution id is `<team's execution>/member/<n>`. */
+export const memberWorkflowId = (executionId: string, number: number): string =>
+  `${teamWorkflowId(executionId)}/member/${number}`;
+export const scheduledJobWorkflowType = 'ScheduledJobWrapperWorkflow';
+export const dynamicWorkflowType = 'DynamicAgentExecutionWorkflow';
+
+/** Task queue of one worker alone: tool calls of the executions that it holds. Made of its journal, so that it outlives a restart. */
+export const workerTaskQueue = (taskQueue: string, journalId: string): string => `${taskQueue}:${journalId}`;
+
 /** Under this name a worker takes tasks from Temporal. */
 export const workerIdentity = (workerId: string): string => `kubiya-${workerId}`;
 
@@ -12,6 +23,7 @@ export const signalNames = {
   markAsDone: 'mark_as_done',
   pause: 'pause_execution',
   resume: 'resume_execution',
+  approvalResponse: 'approval_response',
 } as const;
 export const getStateQueryName = 'get_state';
 
@@ -32,7 +44,21 @@ export const agentExecutionInputSchema = v.object({
   /** Ours: true for a chat, which waits for the next message after an answer; `exec` completes with its answer. */
   is_conversation: v.nullish(v.boolean()),
   parent_execution_id: v.nullish(v.string()),
+  /** Ours: JSON Schema of the last answer (`--output-schema`). */
+  output_schema: v.nullish(v.record(v.string(), v.unknown())),
+  /** Ours: limits of this execution (`--max-cost` and others), over those of the agent's configuration. */
+  limits: v.nullish(v.record(v.string(), v.number())),
+  /** Ours: executions above this one. */
+  depth: v.nullish(v.number()),
 });
+/** Input of TeamExecutionWorkflow; unknown keys are ignored. */
+export const teamExecutionInputSchema = v.object({
+  ...v.omit(agentExecutionInputSchema, ['agent_id', 'agent_config']).entries,
+  team_id: v.pipe(v.string(), v.minLength(1)),
+  team_config: v.nullish(v.record(v.string(), v.unknown())),
+});
+export type TeamExecutionInput = v.InferOutput<typeof teamExecutionInputSchema>;
+
 export type AgentExecutionInput = v.InferOutput<typeof agentExecutionInputSchema>;
 
 /** Payload of the signal add_message. */
@@ -45,6 +71,17 @@ export const chatMessageSchema = v.object({
   execution_id: v.nullish(v.string()),
 });
 export type ChatMessage = v.InferOutput<typeof chatMessageSchema>;
+
+/** Payload of the signal approval_response: an approval that the workflow waits for has been settled. */
+export const approvalResponseSchema = v.object({
+  execution_id: v.string(),
+  approval_id: v.string(),
+  status: v.picklist(['approved', 'rejected', 'expired']),
+  /** Who settled it, as people know them. */
+  resolved_by: v.nullish(v.string()),
+  reason: v.nullish(v.string()),
+});
+export type ApprovalResponse = v.InferOutput<typeof approvalResponseSchema>;
 
 /** Payload of the other signals; the cloud's control plane sends none. */
 export const controlSignalSchema = v.nullish(
