@@ -21,6 +21,7 @@ class LineBuffer implements LineBytes {
   bodyStart = 0;
   #time = '';
   #start = '';
+  #seen = 0;
 
   encode(start: string, message: string, fields: LogFields): number {
     const { bytes } = this;
@@ -31,8 +32,9 @@ class LineBuffer implements LineBytes {
       this.#start = start;
       this.bodyStart = put(bytes, putByte(bytes, put(bytes, 0, time), 0x20), start);
     }
-    if (message.length > textLengthMax || !plainPattern.test(message)) return 0;
-    let end = put(bytes, this.bodyStart, message);
+    if (message.length > textLengthMax) return 0;
+    let end = this.#putSeen(this.bodyStart, message);
+    if (this.#seen >= isEscaped) return 0;
     for (const key in fields) {
       const value = fields[key];
       if (value === undefined) continue;
@@ -40,14 +42,49 @@ class LineBuffer implements LineBytes {
       end = putByte(bytes, put(bytes, putByte(bytes, end, 0x20), key), 0x3d);
       if (typeof value === 'number') end = putNumber(bytes, end, value);
       else if (typeof value !== 'string' || value.length > textLengthMax) return 0;
-      else if (barePattern.test(value)) end = put(bytes, end, value);
-      else if (quotablePattern.test(value)) {
-        end = putByte(bytes, put(bytes, putByte(bytes, end, 0x22), value), 0x22);
-      } else return 0;
+      else {
+        end = this.#putValue(end, value);
+        if (this.#seen > isQuoted) return 0;
+      }
     }
     return putByte(bytes, end, 0x0a);
   }
+
+  #putValue(start: number, value: string): number {
+    const { bytes } = this;
+    const end = this.#putSeen(start, value);
+    if (this.#seen === 0 && end > start) return end;
+    return putByte(bytes, put(bytes, putByte(bytes, start, 0x22), value), 0x22);
+  }
+
+  /** Like `put`, and says in `#seen` what kinds of characters there were: one pass instead of a pattern beside it. */
+  #putSeen(end: number, text: string): number {
+    const { bytes } = this;
+    const { length } = text;
+    let seen = 0;
+    for (let index = 0; index < length; index += 1) {
+      const unit = text.charCodeAt(index);
+      seen |= kinds[unit] ?? isEscaped;
+      bytes[end + index] = unit;
+    }
+    this.#seen = seen;
+    return end + length;
+  }
 }
+
+/** A value with such a character stands in quotes. */
+const isQuoted = 1;
+/** One with such a character is escaped there. */
+const isEscapedInQuotes = 2;
+/** No text with such a character stands in a line as it is. */
+const isEscaped = 4;
+/** Of ASCII, made of the patterns that all other entries go by. */
+const kinds = Uint8Array.from({ length: 128 }, (_, unit) => {
+  const character = String.fromCharCode(unit);
+  if (!plainPattern.test(character)) return isEscaped;
+  if (!quotablePattern.test(character)) return isEscapedInQuotes;
+  return barePattern.test(character) ? 0 : isQuoted;
+});
 
 // Each gives the end of what it has put.
 
