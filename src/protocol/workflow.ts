@@ -61,6 +61,21 @@ export type TeamExecutionInput = v.InferOutput<typeof teamExecutionInputSchema>;
 
 export type AgentExecutionInput = v.InferOutput<typeof agentExecutionInputSchema>;
 
+/**
+ * Input of ScheduledJobWrapperWorkflow, kept in a Temporal schedule; unknown keys are ignored. Our server sends ids, prompt and
+ * `user_metadata` {job_id, job_name, trigger_type}: agent, skills and variables are asked for when the run begins.
+ */
+export const scheduledJobInputSchema = v.object({
+  ...v.omit(agentExecutionInputSchema, ['execution_id', 'agent_id']).entries,
+  /** Absent: each run makes its own. */
+  execution_id: v.nullish(v.string()),
+  /** One of the two. */
+  agent_id: v.nullish(v.string()),
+  team_id: v.nullish(v.string()),
+  team_config: v.nullish(v.record(v.string(), v.unknown())),
+});
+export type ScheduledJobInput = v.InferOutput<typeof scheduledJobInputSchema>;
+
 /** Payload of the signal add_message. */
 export const chatMessageSchema = v.object({
   role: v.optional(v.string(), 'user'),
