@@ -1,6 +1,9 @@
 // The client of the control plane API: one typed method per endpoint, for the cloud and for our own server.
 import * as v from 'valibot';
+import * as analytics from '../protocol/analytics.ts';
+import * as approvals from '../protocol/approvals.ts';
 import * as api from '../protocol/control-plane.ts';
+import * as dynamic from '../protocol/dynamic.ts';
 import type { WireEvent } from '../protocol/events.ts';
 import { createTransport, type CallOptions, type Method, type TransportOptions } from './transport.ts';
 
@@ -13,6 +16,15 @@ export interface ListExecutions {
   readonly limit?: number | undefined;
   readonly status?: string | undefined;
   readonly agentId?: string | undefined;
+  readonly teamId?: string | undefined;
+  /** `agent` or `team`. */
+  readonly type?: string | undefined;
+  readonly queueId?: string | undefined;
+}
+
+export interface ListApprovals {
+  readonly executionId?: string | undefined;
+  readonly status?: approvals.ApprovalStatus | undefined;
 }
 
 /** The list routes of the cloud answer with 100 by default; more than this many of one kind is nobody's terminal. */
@@ -31,6 +43,10 @@ export function createControlPlaneClient(options: ControlPlaneClientOptions) {
     ...queueMethods(verbs),
     ...workerMethods(verbs),
     ...agentMethods(verbs),
+    ...teamMethods(verbs),
+    ...approvalMethods(verbs),
+    ...analyticsMethods(verbs),
+    ...dynamicMethods(verbs),
     ...skillMethods(verbs),
     ...modelMethods(verbs),
     ...executionMethods(verbs),
@@ -67,17 +83,24 @@ function createVerbs(options: ControlPlaneClientOptions) {
     /** Answered without a body worth reading. */
     command: (method: Method, path: string, body?: unknown, call?: CallOptions) =>
       transport.request<void>({ method, path, body, call }),
+    /** The same, and it does no harm when it arrives twice. */
+    repeatCommand: (method: Method, path: string, body?: unknown, call?: CallOptions) =>
+      transport.request<void>({ method, path, body, isRepeatable: true, call }),
   };
 }
 
 const listed = { limit: listCountMax };
 
-function environmentMethods({ get, write }: Verbs) {
+function environmentMethods({ get, write, command }: Verbs) {
   return {
     getHealth: (call?: CallOptions) => get('/api/health', api.healthSchema, undefined, call),
     listEnvironments: (call?: CallOptions) => get('/api/v1/environments', v.array(api.environmentSchema), listed, call),
     createEnvironment: (body: api.CreateEnvironment, call?: CallOptions) =>
       write('POST', '/api/v1/environments', body, api.environmentSchema, call),
+    updateEnvironment: (id: string, body: api.UpdateEnvironment, call?: CallOptions) =>
+      write('PATCH', `/api/v1/environments/${part(id)}`, body, api.environmentSchema, call),
+    deleteEnvironment: (id: string, call?: CallOptions) =>
+      command('DELETE', `/api/v1/environments/${part(id)}`, undefined, call),
   };
 }
 
@@ -89,6 +112,8 @@ function queueMethods({ get, write, command }: Verbs) {
     getQueue: (id: string, call?: CallOptions) => get(queuePath(id), api.queueSchema, undefined, call),
     createQueue: (environmentId: string, body: api.CreateQueue, call?: CallOptions) =>
       write('POST', `/api/v1/environments/${part(environmentId)}/worker-queues`, body, api.queueSchema, call),
+    updateQueue: (id: string, body: api.UpdateQueue, call?: CallOptions) =>
+      write('PATCH', queuePath(id), body, api.queueSchema, call),
     deleteQueue: (id: string, call?: CallOptions) => command('DELETE', queuePath(id), undefined, call),
     getQueueConfig: (id: string, call?: CallOptions) =>
       get(`${queuePath(id)}/config`, api.queueConfigSchema, undefined, call),
@@ -115,7 +140,7 @@ function workerMethods({ write, command }: Verbs) {
   };
 }
 
-function agentMethods({ get, write, transport }: Verbs) {
+function agentMethods({ get, write, command, transport }: Verbs) {
   return {
     listAgents: (call?: CallOptions) => get('/api/v1/agents', v.array(api.agentSchema), listed, call),
     getAgent: (id: string, call?: CallOptions) => get(`/api/v1/agents/${part(id)}`, api.agentSchema, undefined, call),
@@ -123,17 +148,8 @@ function agentMethods({ get, write, transport }: Verbs) {
       write('POST', '/api/v1/agents', body, api.agentSchema, call),
     updateAgent: (id: string, body: api.UpdateAgent, call?: CallOptions) =>
       write('PATCH', `/api/v1/agents/${part(id)}`, body, api.agentSchema, call),
-    /** With a key a lost answer is asked for again; without one a second request could be a second execution. */
-    executeAgent: (id: string, body: api.ExecuteRequest, idempotencyKey?: string, call?: CallOptions) =>
-      transport.request({
-        method: 'POST',
-        path: `/api/v1/agents/${part(id)}/execute`,
-        body,
-        headers: idempotencyKey === undefined ? undefined : { [api.idempotencyKeyHeader]: idempotencyKey },
-        isRepeatable: idempotencyKey !== undefined,
-        response: api.executeResponseSchema,
-        call,
-      }),
+    deleteAgent: (id: string, call?: CallOptions) => command('DELETE', `/api/v1/agents/${part(id)}`, undefined, call),
+    executeAgent: executeMethod(transport, 'agents'),
     getResolvedEnvironment: (kind: EntityKind, id: string, executionId: string, call?: CallOptions) =>
       get(
         `/api/v1/execution-environment/${kind}/${part(id)}/resolved/full`,
@@ -144,11 +160,80 @@ function agentMethods({ get, write, transport }: Verbs) {
   };
 }
 
-function skillMethods({ get, write }: Verbs) {
+/** With a key a lost answer is asked for again; without one a second request could be a second execution. */
+function executeMethod(transport: Verbs['transport'], kind: EntityKind) {
+  return (id: string, body: api.ExecuteRequest, idempotencyKey?: string, call?: CallOptions) =>
+    transport.request({
+      method: 'POST',
+      path: `/api/v1/${kind}/${part(id)}/execute`,
+      body,
+      headers: idempotencyKey === undefined ? undefined : { [api.idempotencyKeyHeader]: idempotencyKey },
+      isRepeatable: idempotencyKey !== undefined,
+      response: api.executeResponseSchema,
+      call,
+    });
+}
+
+function teamMethods({ get, write, command, transport }: Verbs) {
+  const path = (id: string): string => `/api/v1/teams/${part(id)}`;
+  return {
+    listTeams: (call?: CallOptions) => get('/api/v1/teams', v.array(api.teamSchema), listed, call),
+    getTeam: (id: string, call?: CallOptions) => get(path(id), api.teamSchema, undefined, call),
+    createTeam: (body: api.CreateTeam, call?: CallOptions) =>
+      write('POST', '/api/v1/teams', body, api.teamSchema, call),
+    updateTeam: (id: string, body: api.UpdateTeam, call?: CallOptions) =>
+      write('PATCH', path(id), body, api.teamSchema, call),
+    deleteTeam: (id: string, call?: CallOptions) => command('DELETE', path(id), undefined, call),
+    addTeamMember: (id: string, agentId: string, call?: CallOptions) =>
+      write('POST', `${path(id)}/agents/${part(agentId)}`, undefined, api.teamSchema, call),
+    removeTeamMember: (id: string, agentId: string, call?: CallOptions) =>
+      command('DELETE', `${path(id)}/agents/${part(agentId)}`, undefined, call),
+    executeTeam: executeMethod(transport, 'teams'),
+  };
+}
+
+function approvalMethods({ get, repeat }: Verbs) {
+  const path = (id: string): string => `/api/v1/approvals/${part(id)}`;
+  const settle = (verb: 'approve' | 'reject') => (id: string, body: approvals.SettleApproval, call?: CallOptions) =>
+    repeat('POST', `${path(id)}/${verb}`, body, approvals.approvalSchema, call);
+  return {
+    /** Repeatable by its `call_id`, which should be given. */
+    createApproval: (body: approvals.CreateApproval, call?: CallOptions) =>
+      repeat('POST', '/api/v1/approvals', body, approvals.approvalSchema, call),
+    getApproval: (id: string, call?: CallOptions) => get(path(id), approvals.approvalSchema, undefined, call),
+    /** Newest first. Ours only, as the verdicts are; the cloud settles approvals in its own pages. */
+    listApprovals: ({ executionId, status }: ListApprovals = {}, call?: CallOptions) =>
+      get('/api/v1/approvals', v.array(approvals.approvalSchema), { execution_id: executionId, status }, call),
+    approve: settle('approve'),
+    reject: settle('reject'),
+  };
+}
+
+function analyticsMethods({ get, repeat }: Verbs) {
+  return {
+    /** Repeatable: records are deduplicated by their ids. */
+    publishAnalytics: (body: analytics.AnalyticsBatch, call?: CallOptions) =>
+      repeat('POST', '/api/v1/analytics/batch', body, analytics.analyticsBatchResponseSchema, call),
+    getAnalyticsSummary: (executionId: string, call?: CallOptions) =>
+      get('/api/v1/analytics/summary', analytics.analyticsSummarySchema, { execution_id: executionId }, call),
+  };
+}
+
+function dynamicMethods({ write }: Verbs) {
+  return {
+    executeDynamic: (body: dynamic.DynamicExecute, call?: CallOptions) =>
+      write('POST', '/api/v1/dynamic-executions/execute', body, dynamic.dynamicExecuteResponseSchema, call),
+  };
+}
+
+function skillMethods({ get, write, command }: Verbs) {
   return {
     listSkills: (call?: CallOptions) => get('/api/v1/skills', v.array(api.skillSchema), listed, call),
     createSkill: (body: api.CreateSkill, call?: CallOptions) =>
       write('POST', '/api/v1/skills', body, api.skillSchema, call),
+    updateSkill: (id: string, body: api.UpdateSkill, call?: CallOptions) =>
+      write('PATCH', `/api/v1/skills/${part(id)}`, body, api.skillSchema, call),
+    deleteSkill: (id: string, call?: CallOptions) => command('DELETE', `/api/v1/skills/${part(id)}`, undefined, call),
     listResolvedSkills: (kind: EntityKind, id: string, call?: CallOptions) =>
       get(
         `/api/v1/skills/associations/${kind}/${part(id)}/skills/resolved`,
@@ -159,23 +244,28 @@ function skillMethods({ get, write }: Verbs) {
   };
 }
 
-function modelMethods({ get, write }: Verbs) {
+function modelMethods({ get, write, command }: Verbs) {
   return {
     listModels: (call?: CallOptions) => get('/api/v1/models', v.array(api.modelSchema), listed, call),
     getModel: (id: string, call?: CallOptions) =>
       get(`/api/v1/models/${modelPart(id)}`, api.modelSchema, undefined, call),
     createModel: (body: api.CreateModel, call?: CallOptions) =>
       write('POST', '/api/v1/models', body, api.modelSchema, call),
+    updateModel: (id: string, body: api.UpdateModel, call?: CallOptions) =>
+      write('PATCH', `/api/v1/models/${modelPart(id)}`, body, api.modelSchema, call),
+    deleteModel: (id: string, call?: CallOptions) =>
+      command('DELETE', `/api/v1/models/${modelPart(id)}`, undefined, call),
   };
 }
 
-function executionMethods({ get, repeat, command }: Verbs) {
+function executionMethods({ get, repeat, command, repeatCommand }: Verbs) {
   const control = (verb: 'pause' | 'resume' | 'cancel') => (id: string, call?: CallOptions) =>
     repeat('POST', `${executionPath(id)}/${verb}`, undefined, api.controlResponseSchema, call);
   return {
     listExecutions: (filter: ListExecutions = {}, call?: CallOptions) => {
-      const { skip, limit, status, agentId } = filter;
-      const query = { skip, limit, status_filter: status, agent_id: agentId };
+      const { skip, limit, status, agentId, teamId, type, queueId } = filter;
+      const entity = { agent_id: agentId, team_id: teamId, execution_type: type, worker_queue_id: queueId };
+      const query = { skip, limit, status_filter: status, ...entity };
       return get('/api/v1/executions', v.array(api.executionSchema), query, call);
     },
     getExecution: (id: string, call?: CallOptions) => get(executionPath(id), api.executionSchema, undefined, call),
@@ -190,6 +280,13 @@ function executionMethods({ get, repeat, command }: Verbs) {
     cancelExecution: control('cancel'),
     terminateExecution: (id: string, body: api.Terminate, call?: CallOptions) =>
       repeat('POST', `${executionPath(id)}/terminate`, body, api.controlResponseSchema, call),
+    terminateExecutions: (body: api.BatchTerminate, call?: CallOptions) =>
+      repeat('POST', '/api/v1/executions/batch/terminate', body, api.batchTerminateResponseSchema, call),
+    /** The record of an execution whose workflow runs already; one that is there stays as it is. */
+    createExecution: (body: api.CreateExecution, call?: CallOptions) =>
+      repeatCommand('POST', '/api/v1/executions/create', body, call),
+    reportJobStatus: (id: string, jobId: string, body: api.JobStatus, call?: CallOptions) =>
+      repeatCommand('POST', `${executionPath(id)}/job/${part(jobId)}/status`, body, call),
     /** Ours only; another control plane answers 404. */
     inspectExecution: (id: string, call?: CallOptions) =>
       get(`${executionPath(id)}/inspect`, api.inspectionSchema, undefined, call),

@@ -519,6 +519,12 @@ export const executeRequestSchema = v.object({
   parent_execution_id: optionalText,
   /** Ours: wait for the next message after an answer instead of completing. */
   is_conversation: optionalFlag,
+  /** Ours: JSON Schema of the last answer. */
+  output_schema: v.nullish(object),
+  /** Ours: limits of this execution by their names in an agent's configuration, e.g. `max_cost_usd`. */
+  limits: v.nullish(v.record(text, v.pipe(v.number(), v.minValue(0)))),
+  /** Ours: executions above this one; one that an agent starts says so. */
+  depth: v.nullish(count),
 });
 export type ExecuteRequest = v.InferInput<typeof executeRequestSchema>;
 
@@ -588,6 +594,40 @@ export const sendMessageSchema = v.object({
   message_id: v.nullish(v.pipe(text, v.minLength(1), v.maxLength(messageIdCharactersMax))),
 });
 export type SendMessage = v.InferInput<typeof sendMessageSchema>;
+
+/** POST /executions/batch/terminate. */
+export const batchTerminateSchema = v.object({
+  execution_ids: v.pipe(v.array(text), v.minLength(1), v.maxLength(100)),
+  reason: optionalText,
+});
+export type BatchTerminate = v.InferInput<typeof batchTerminateSchema>;
+export const batchTerminateResponseSchema = v.object({
+  terminated: count,
+  results: v.array(v.object({ execution_id: text, success: v.boolean(), error: optionalText, status: optionalText })),
+});
+
+/** POST /executions/create: the record of an execution whose workflow a schedule has started (workers). Repeatable. */
+export const createExecutionSchema = v.object({
+  execution_id: v.pipe(text, v.regex(/^[\w.:-]{1,200}$/, 'it may have letters, digits, dots, colons and dashes')),
+  job_id: optionalText,
+  organization_id: optionalText,
+  entity_type: optionalText,
+  entity_id: optionalText,
+  prompt: v.pipe(text, v.maxLength(promptCharactersMax)),
+  trigger_type: optionalText,
+  trigger_metadata: v.nullish(object),
+  /** Ours: the queue whose worker runs it. */
+  worker_queue_id: optionalText,
+});
+export type CreateExecution = v.InferInput<typeof createExecutionSchema>;
+
+/** POST /executions/{id}/job/{job}/status, once an execution of a job has ended (workers). */
+export const jobStatusSchema = v.object({
+  status: text,
+  duration_ms: v.nullish(v.number()),
+  error_message: optionalText,
+});
+export type JobStatus = v.InferInput<typeof jobStatusSchema>;
 
 /** Answer of message and mark-done (202). */
 export const acceptedSchema = v.object({ success: v.boolean(), execution_id: text, message_id: optionalText });
