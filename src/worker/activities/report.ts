@@ -11,32 +11,37 @@ const flushLimitMs = 10_000;
 export function createReport(deps: WorkerDeps, contexts: ExecutionContexts): AgentActivities['report'] {
   return async (input) => {
     const { executionId, outcome } = input;
-    const timestamp = new Date(deps.clock.now()).toISOString();
-    if (outcome?.status === 'failed') {
-      const data = {
-        error: deps.redactor.redact(outcome.error),
-        error_type: outcome.errorType,
-        retryable: false,
-        ...(outcome.hint === undefined ? {} : { hint: outcome.hint }),
-      };
-      deps.publisher.publish(executionId, {
-        event_id: `${executionId}:${input.reportId}:error`,
-        event_type: 'error',
-        data,
-        timestamp,
-      });
-    }
-    if (input.transcript !== undefined) {
-      const messages = sessionMessages(executionId, input.transcript, deps);
-      deps.publisher.saveSession(executionId, { session_id: executionId, messages, metadata: { turns: input.turn } });
-    }
-    deps.publisher.update(executionId, updateOf(input, timestamp, deps));
-    if (input.transcript !== undefined) await deps.publisher.flush(executionId, flushLimitMs);
+    if (input.membership === undefined) await tell(input, deps);
     if (outcome === undefined) return;
     contexts.forget(executionId);
     await deps.journal.release(executionId);
     if (deps.executions.ended(executionId, outcome.status)) sayEnd(input, deps);
   };
+}
+
+async function tell(input: ReportInput, deps: WorkerDeps): Promise<void> {
+  const { executionId, outcome } = input;
+  const timestamp = new Date(deps.clock.now()).toISOString();
+  if (outcome?.status === 'failed') {
+    const data = {
+      error: deps.redactor.redact(outcome.error),
+      error_type: outcome.errorType,
+      retryable: false,
+      ...(outcome.hint === undefined ? {} : { hint: outcome.hint }),
+    };
+    deps.publisher.publish(executionId, {
+      event_id: `${executionId}:${input.reportId}:error`,
+      event_type: 'error',
+      data,
+      timestamp,
+    });
+  }
+  if (input.transcript !== undefined) {
+    const messages = sessionMessages(executionId, input.transcript, deps);
+    deps.publisher.saveSession(executionId, { session_id: executionId, messages, metadata: { turns: input.turn } });
+  }
+  deps.publisher.update(executionId, updateOf(input, timestamp, deps));
+  if (input.transcript !== undefined) await deps.publisher.flush(executionId, flushLimitMs);
 }
 
 /** Once for each execution, however often its end is reported. */

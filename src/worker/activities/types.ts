@@ -1,5 +1,5 @@
 // What the workflow asks of the activities and what they bring back; everything here is stored in Temporal's history.
-import type { AgentState, ModelFact, Outcome, PendingCall, PreparedAgent } from '../../agent/state.ts';
+import type { AgentState, Membership, ModelFact, Outcome, PendingCall, PreparedAgent } from '../../agent/state.ts';
 import type { ModelMessage } from '../../protocol/model.ts';
 import type { AgentExecutionInput } from '../../protocol/workflow.ts';
 
@@ -31,6 +31,8 @@ export interface ReportInput {
   readonly reportId: string;
   readonly status: 'waiting_for_input' | 'running' | 'paused' | Outcome['status'];
   readonly agentId: string;
+  /** Set for a member of a team: its status is the team's to tell, only its own things here are released. */
+  readonly membership?: Membership;
   /** Absent when the execution ended before it was prepared. */
   readonly agent?: Pick<PreparedAgent, 'agentName' | 'traceparent'>;
   readonly turn: number;

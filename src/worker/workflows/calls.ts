@@ -10,6 +10,18 @@ export interface FatalFailure {
   readonly hint?: string;
 }
 
+/** The bookkeeping runs inside the workflow task; its retries beyond a second become timers. */
+export const bookkeeping = workflow.proxyLocalActivities<Pick<AgentActivities, 'prepare' | 'report'>>({
+  startToCloseTimeout: '30s',
+  localRetryThreshold: '1s',
+  retry: {
+    initialInterval: '200ms',
+    backoffCoefficient: 2,
+    maximumInterval: '10s',
+    nonRetryableErrorTypes: [fatalFailureType],
+  },
+});
+
 export interface Calls {
   model(input: CallModelInput): Promise<ModelFact>;
   tool(input: Omit<CallToolInput, 'prepared'>): Promise<ToolFact>;
@@ -76,5 +88,6 @@ const failureTypes: ReadonlySet<unknown> = new Set<FailureType>([
   'timeout',
   'model',
   'disk_full',
+  'denied',
 ]);
 const isFailureType = (value: unknown): value is FailureType => failureTypes.has(value);
