@@ -505,6 +505,8 @@ export type ResolvedSkillResponse = v.InferOutput<typeof resolvedSkillResponseSc
 export const idempotencyKeyHeader = 'Idempotency-Key';
 export const idempotencyKeyCharactersMax = 200;
 
+export const priorities = ['low', 'medium', 'high', 'critical'] as const;
+
 export const executeRequestSchema = v.object({
   prompt,
   system_prompt: optionalText,
@@ -525,6 +527,8 @@ export const executeRequestSchema = v.object({
   limits: v.nullish(v.record(text, v.pipe(v.number(), v.minValue(0)))),
   /** Ours: executions above this one; one that an agent starts says so. */
   depth: v.nullish(count),
+  /** Ours: kept with the execution, for people and for those who choose what to do first. */
+  priority: v.nullish(v.picklist(priorities)),
 });
 export type ExecuteRequest = v.InferInput<typeof executeRequestSchema>;
 
