@@ -51,6 +51,10 @@ export interface Upkeep {
 const lookEveryMs = 1_000;
 /** A key that Temporal refuses is renewed at once, then ever less often: a control plane that hands out a wrong one is not hammered. */
 const renewBackoff = { firstMs: 10_000, mostMs: 60_000 };
+/** A server that is started again is back by then; one that is away for longer may have moved, which only the control plane knows. */
+const movedAfterMs = 20_000;
+/** An outage has no limit, and each question is a registration. */
+const movedBackoff = { firstMs: 20_000, mostMs: 600_000 };
 /** An execution without a running call may have been ended by somebody else: its state is asked for this often. */
 const settleEveryMs = 5_000;
 /** So many a round; the next round asks for the others. */
@@ -112,6 +116,7 @@ class SessionUpkeep implements Upkeep {
     this.#watching = Promise.all([
       watchTime(clock, onJump, signal),
       renewWhenRefused({ worker, clock, log, renew }, signal),
+      askWhenMoved({ worker, clock, log, renew }, signal),
       isEndAwaited ? settleOpen(this.#options, signal) : undefined,
     ]);
   }
@@ -136,7 +141,7 @@ class SessionUpkeep implements Upkeep {
   }
 
   async #adopt(next: WorkerStartResponse): Promise<string> {
-    const { log, redactor, worker, config, onWorkerId } = this.#options;
+    const { log, redactor, config, onWorkerId } = this.#options;
     const moved = movedTo(this.#registration, next);
     this.#registration = next;
     if (moved !== undefined) {
@@ -149,11 +154,24 @@ class SessionUpkeep implements Upkeep {
     const address = temporalOf(config, next);
     for (const secret of [address.apiKey, next.litellm_api_key]) if (secret) redactor.register(secret);
     if (!isSameTemporal(this.#temporal, address)) {
+      await this.#renew(address);
+    }
+    return next.worker_id;
+  }
+
+  /** The worker has its new id in any case; what could not be reached is tried again with the next registration. */
+  async #renew(address: TemporalAddress): Promise<void> {
+    const { log, worker } = this.#options;
+    try {
       await worker.renew(address);
       log.info('Temporal is used with what the control plane now says', { address: address.address });
       this.#temporal = address;
+    } catch (error) {
+      log.warn('Temporal cannot be used with what the control plane now says', {
+        address: address.address,
+        reason: messageOf(error),
+      });
     }
-    return next.worker_id;
   }
 }
 
@@ -189,6 +207,29 @@ async function renewWhenRefused({ worker, clock, log, renew }: RenewOptions, sig
       }
       // Half of it is certain: the next look at Temporal has to see what the new key does.
       notBeforeMs = clock.elapsed() + renewBackoff.firstMs + backoffDelayMs(attempt, renewBackoff);
+    }
+  }
+}
+
+/** A Temporal that stays away may have another address by now. */
+async function askWhenMoved({ worker, clock, log, renew }: RenewOptions, signal: AbortSignal): Promise<void> {
+  let attempt = 0;
+  let nextMs = 0;
+  while (!signal.aborted) {
+    await clock.sleep(lookEveryMs, signal).catch(() => undefined);
+    const { isUp, isRefused } = worker.temporal();
+    if (isUp || isRefused) {
+      attempt = 0;
+      nextMs = clock.elapsed() + movedAfterMs;
+    } else if (!signal.aborted && clock.elapsed() >= nextMs) {
+      attempt += 1;
+      try {
+        await renew();
+      } catch (error) {
+        if (!signal.aborted)
+          log.warn('The control plane could not be asked where Temporal is', { attempt, reason: messageOf(error) });
+      }
+      nextMs = clock.elapsed() + movedBackoff.firstMs + backoffDelayMs(attempt, movedBackoff);
     }
   }
 }

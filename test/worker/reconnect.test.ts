@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createHome, type Home } from '../support/binary.ts';
-import { createCertificates } from '../support/certificates.ts';
+import { createCertificates, type Certificates } from '../support/certificates.ts';
 import { behind, countOf, startFront } from '../support/front.ts';
 import { liveStatus, recordOf } from '../support/live-status.ts';
 import { startLocalServer, type LocalServer } from '../support/local-server.ts';
@@ -15,10 +15,12 @@ const limitMs = 40_000;
 const testLimitMs = 60_000;
 let home: Home;
 let server: LocalServer;
+let certificates: Certificates;
 beforeAll(async () => {
   home = createHome();
+  certificates = createCertificates(home.directory, ['localhost']);
   server = await startLocalServer({ home });
-  for (const name of ['keys', 'moved', 'forgotten', 'rotated'])
+  for (const name of ['keys', 'elsewhere', 'moved', 'forgotten', 'rotated'])
     await server.request('POST', '/api/v1/environments/default/worker-queues', { name });
 }, 60_000);
 afterAll(async () => {
@@ -38,7 +40,6 @@ const start = (queue: string, environment: Record<string, string>) =>
 test.concurrent(
   'Temporal refuses the key: the worker registers again and goes on with the new one, its call untouched',
   async () => {
-    const certificates = createCertificates(home.directory, ['localhost']);
     const temporal = await startTemporalFront(certificates, server.temporalAddress);
     const front = startFront(server);
     let key = 'key-1-0123456789';
@@ -79,6 +80,45 @@ test.concurrent(
     }
   },
   testLimitMs,
+);
+
+test.concurrent(
+  'Temporal is away for good: the worker asks the control plane where it is now and goes on there',
+  async () => {
+    const before = await startTemporalFront(certificates, server.temporalAddress);
+    before.keys = new Set(['key-of-the-old-place']);
+    const front = startFront(server);
+    front.say(({ path }) =>
+      path.endsWith('/start')
+        ? {
+            type: 'pass',
+            change: (answer) => ({
+              ...answer,
+              temporal_host: before.address,
+              temporal_api_key: 'key-of-the-old-place',
+              temporal_tls: true,
+            }),
+          }
+        : undefined,
+    );
+    try {
+      const environment = { ...behind(front, server), KUBIYA_CA_FILE: certificates.authorityFile };
+      const worker = await start('elsewhere', environment);
+      const id = await server.execute('run `sleep 5; echo begun there`, then `echo ended here`', 'elsewhere');
+      await until(async () => (await liveStatus(worker)).executions.includes(id), { limitMs });
+      front.say(() => undefined);
+      await before.stop();
+      const ended = await server.ended(id, testLimitMs);
+      expect(ended.response).toMatch(/begun there[^]*ended here/);
+      expect(front.to('/start')).toHaveLength(2);
+      expect((await liveStatus(worker)).temporal?.address).toBe(server.temporalAddress);
+      expect((await worker.process.end('SIGTERM')).code).toBe(0);
+    } finally {
+      await before.stop();
+      await front.stop();
+    }
+  },
+  90_000,
 );
 
 test.concurrent(
