@@ -73,8 +73,8 @@ export const callPlanSchema = v.variant('type', [
     isAwaited: v.boolean(),
     timeoutMs: v.number(),
   }),
-  /** A leader of a team hands a task to one of its members. */
-  v.object({ type: v.literal('member'), memberId: v.string(), task: v.string() }),
+  /** A leader of a team hands a task to its members, each of which does it as a whole. */
+  v.object({ type: v.literal('member'), memberIds: v.array(v.string()), task: v.string() }),
 ]);
 export type CallPlan = v.InferOutput<typeof callPlanSchema>;
 

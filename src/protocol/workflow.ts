@@ -6,9 +6,10 @@ export const agentWorkflowId = (executionId: string): string => `agent-execution
 
 export const teamWorkflowType = 'TeamExecutionWorkflow';
 export const teamWorkflowId = (executionId: string): string => `team-execution-${executionId}`;
-/** A member's part is a child workflow; its execution id is `<team's execution>/member/<n>`. */
-export const memberWorkflowId = (executionId: string, number: number): string =>
-  `${teamWorkflowId(executionId)}/member/${number}`;
+/** A member's part is a child workflow with an execution id of its own; the control plane knows only the team's. */
+export const memberExecutionId = (executionId: string, number: number): string => `${executionId}/member/${number}`;
+/** The execution that the control plane knows: the team's for a member's part, else the same. Ids hold no slash. */
+export const ownerExecutionId = (executionId: string): string => executionId.split('/', 1)[0] ?? executionId;
 export const scheduledJobWorkflowType = 'ScheduledJobWrapperWorkflow';
 export const dynamicWorkflowType = 'DynamicAgentExecutionWorkflow';
 
@@ -26,6 +27,16 @@ export const signalNames = {
   approvalResponse: 'approval_response',
 } as const;
 export const getStateQueryName = 'get_state';
+
+/** What a leader hands to the execution of one of its members. */
+const memberPartSchema = v.object({
+  name: v.string(),
+  /** The leader's message that delegated the task. */
+  parent_message_id: v.string(),
+  working_directory: v.nullish(v.string()),
+  /** The worker that holds the team's workspace. */
+  lease: v.nullish(v.object({ taskQueue: v.string(), journalId: v.string() })),
+});
 
 /** Input of AgentExecutionWorkflow. Unknown keys are ignored: the cloud's control plane sends more than we read. */
 export const agentExecutionInputSchema = v.object({
@@ -50,23 +61,45 @@ export const agentExecutionInputSchema = v.object({
   limits: v.nullish(v.record(v.string(), v.number())),
   /** Ours: executions above this one. */
   depth: v.nullish(v.number()),
+  /** Ours: it is a member's part of a team's execution. */
+  member: v.nullish(memberPartSchema),
 });
+export type AgentExecutionInput = v.InferOutput<typeof agentExecutionInputSchema>;
+
 /** Input of TeamExecutionWorkflow; unknown keys are ignored. */
 export const teamExecutionInputSchema = v.object({
-  ...v.omit(agentExecutionInputSchema, ['agent_id', 'agent_config']).entries,
+  ...v.omit(agentExecutionInputSchema, ['agent_id', 'agent_config', 'member']).entries,
   team_id: v.pipe(v.string(), v.minLength(1)),
   team_config: v.nullish(v.record(v.string(), v.unknown())),
 });
 export type TeamExecutionInput = v.InferOutput<typeof teamExecutionInputSchema>;
 
-export type AgentExecutionInput = v.InferOutput<typeof agentExecutionInputSchema>;
+/** Input of DynamicAgentExecutionWorkflow: the agent is in the input itself and nowhere else. Unknown keys are ignored. */
+export const dynamicExecutionInputSchema = v.object({
+  ...v.omit(agentExecutionInputSchema, ['agent_id', 'member']).entries,
+  entity_id: v.pipe(v.string(), v.minLength(1)),
+  entity_type: v.nullish(v.string()),
+  /** Ours: what events and traces call the agent. */
+  entity_name: v.nullish(v.string()),
+  skill_ids: v.nullish(v.array(v.string())),
+});
+export type DynamicExecutionInput = v.InferOutput<typeof dynamicExecutionInputSchema>;
+
+export type ExecutionInput = AgentExecutionInput | TeamExecutionInput | DynamicExecutionInput;
+
+/** The workflow that runs an input, and its id. */
+export function workflowOf(input: ExecutionInput): { readonly type: string; readonly id: string } {
+  if ('team_id' in input) return { type: teamWorkflowType, id: teamWorkflowId(input.execution_id) };
+  const type = 'entity_id' in input ? dynamicWorkflowType : agentWorkflowType;
+  return { type, id: agentWorkflowId(input.execution_id) };
+}
 
 /**
  * Input of ScheduledJobWrapperWorkflow, kept in a Temporal schedule; unknown keys are ignored. Our server sends ids, prompt and
  * `user_metadata` {job_id, job_name, trigger_type}: agent, skills and variables are asked for when the run begins.
  */
 export const scheduledJobInputSchema = v.object({
-  ...v.omit(agentExecutionInputSchema, ['execution_id', 'agent_id']).entries,
+  ...v.omit(agentExecutionInputSchema, ['execution_id', 'agent_id', 'member']).entries,
   /** Absent: each run makes its own. */
   execution_id: v.nullish(v.string()),
   /** One of the two. */

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { createId } from '../lib/ids.ts';
 import type { ExecuteResponse } from '../protocol/control-plane.ts';
-import { agentWorkflowId, type AgentExecutionInput } from '../protocol/workflow.ts';
+import type { ExecutionInput } from '../protocol/workflow.ts';
 import { organizationId, type ServerDeps } from './deps.ts';
 import { findQueue, findResource } from './lookups.ts';
 import { HttpProblem, temporalProblem } from './problems.ts';
@@ -17,7 +17,9 @@ import { TemporalError } from './temporal.ts';
 const workflowInputBytesMax = 1_000_000;
 
 export interface ExecuteOptions {
-  readonly agent: string;
+  readonly kind: 'agent' | 'team';
+  /** Id or name. */
+  readonly entity: string;
   readonly request: ExecuteInput;
   readonly idempotencyKey: string | null;
 }
@@ -25,9 +27,9 @@ export interface ExecuteOptions {
 /** Throws a HttpProblem: 404, 409, 413; 503 when Temporal does not answer, and then the execution waits for it. */
 export async function execute(deps: ServerDeps, options: ExecuteOptions): Promise<ExecuteResponse> {
   const { store } = deps;
-  const agent = findResource(deps, 'agent', options.agent);
+  const entity = findResource(deps, options.kind, options.entity);
   const requestHash = createHash('sha256')
-    .update(JSON.stringify([agent.id, options.request]))
+    .update(JSON.stringify([entity.id, options.request]))
     .digest('hex');
   const earlier = options.idempotencyKey === null ? null : store.executions.byIdempotencyKey(options.idempotencyKey);
   if (earlier !== null && earlier.requestHash !== requestHash) {
@@ -37,7 +39,7 @@ export async function execute(deps: ServerDeps, options: ExecuteOptions): Promis
       extra: { execution_id: earlier.id },
     });
   }
-  const execution = earlier ?? insert(deps, options, agent, requestHash);
+  const execution = earlier ?? insert(deps, options, entity, requestHash);
   deps.wake();
   try {
     await startWorkflow(deps, execution);
@@ -47,7 +49,7 @@ export async function execute(deps: ServerDeps, options: ExecuteOptions): Promis
   }
   return {
     execution_id: execution.id,
-    workflow_id: agentWorkflowId(execution.id),
+    workflow_id: execution.workflowId,
     status: 'PENDING',
     message: `The execution was queued on ${execution.queueId}`,
     worker_queue_id: execution.queueId,
@@ -70,10 +72,11 @@ export async function startWorkflow(deps: ServerDeps, execution: ExecutionRecord
   store.executions.markStarted(id);
   // It may have been cancelled while Temporal was answering.
   const current = store.executions.find(id);
-  if (current !== null && !current.isOpen) await temporal.terminate(id, 'cancelled before it started');
+  if (current !== null && !current.isOpen)
+    await temporal.terminate(execution.workflowId, 'cancelled before it started');
 }
 
-function insert(deps: ServerDeps, options: ExecuteOptions, agent: Resource, requestHash: string): ExecutionRecord {
+function insert(deps: ServerDeps, options: ExecuteOptions, entity: Resource, requestHash: string): ExecutionRecord {
   const { store } = deps;
   const { request, idempotencyKey } = options;
   const queue = chooseQueue(deps, request.worker_queue_id);
@@ -84,7 +87,7 @@ function insert(deps: ServerDeps, options: ExecuteOptions, agent: Resource, requ
     });
   }
   const id = createId();
-  const workflowInput = inputOf(deps, id, request, agent);
+  const workflowInput = inputOf(deps, id, options, entity);
   if (Buffer.byteLength(JSON.stringify(workflowInput)) > workflowInputBytesMax) {
     throw new HttpProblem(413, `The execution is larger than ${workflowInputBytesMax} bytes`, {
       code: 'execution_too_large',
@@ -99,7 +102,7 @@ function insert(deps: ServerDeps, options: ExecuteOptions, agent: Resource, requ
       });
     }
     claimWorker(deps, queue, id);
-    const row = { id, entityId: agent.id, entityName: agent.name, queueId: queue.id, request, workflowInput };
+    const row = { id, entityId: entity.id, entityName: entity.name, queueId: queue.id, request, workflowInput };
     return store.executions.insert({ ...row, idempotencyKey, requestHash });
   });
 }
@@ -113,21 +116,28 @@ function chooseQueue(deps: ServerDeps, named: string | null | undefined): QueueR
   return only !== undefined && live.length === 1 ? only : findQueue(deps, 'default');
 }
 
-function inputOf(deps: ServerDeps, id: string, request: ExecuteInput, agent: Resource): AgentExecutionInput {
-  const { body } = agent;
+function inputOf(
+  deps: ServerDeps,
+  id: string,
+  { kind, request }: Pick<ExecuteOptions, 'kind' | 'request'>,
+  { id: entityId, body }: Resource,
+): ExecutionInput {
   const workingDirectory = request.execution_environment?.working_dir;
+  const configuration = {
+    ...(body['configuration'] as Body | null),
+    ...(typeof workingDirectory === 'string' ? { cwd: workingDirectory } : {}),
+  };
   return {
     execution_id: id,
-    agent_id: agent.id,
+    ...(kind === 'team'
+      ? { team_id: entityId, team_config: configuration }
+      : { agent_id: entityId, agent_config: configuration }),
     organization_id: organizationId,
     prompt: request.prompt,
+    // A team's own are in its configuration; its worker reads them there.
     system_prompt: request.system_prompt ?? (body['system_prompt'] as string | null),
     model_id: request.model_id ?? (body['model_id'] as string | null),
     model_config: body['llm_config'] as Body,
-    agent_config: {
-      ...(body['configuration'] as Body | null),
-      ...(typeof workingDirectory === 'string' ? { cwd: workingDirectory } : {}),
-    },
     // Variables, MCP servers and secrets are fetched by the worker (…/resolved/full): Temporal keeps what passes through it.
     mcp_servers: {},
     user_metadata: request.user_metadata ?? {},

@@ -1,6 +1,5 @@
 // Puts together what the store, Temporal and the list of workers know of one execution, and says what it waits for.
 import type { Inspection } from '../protocol/control-plane.ts';
-import { agentWorkflowId } from '../protocol/workflow.ts';
 import type { ServerDeps } from './deps.ts';
 import type { ExecutionRecord } from './store/executions.ts';
 import { TemporalError } from './temporal.ts';
@@ -25,7 +24,7 @@ export async function inspect(deps: ServerDeps, execution: ExecutionRecord): Pro
     status: execution.status,
     is_stuck: execution.stuckReason !== null,
     status_reason: execution.stuckReason ?? execution.errorMessage,
-    workflow_id: agentWorkflowId(execution.id),
+    workflow_id: execution.workflowId,
     workflow_state: state,
     ...details,
     queue_id: execution.queueId,
@@ -41,13 +40,13 @@ export async function inspect(deps: ServerDeps, execution: ExecutionRecord): Pro
 
 async function workflowOf(
   { temporal }: ServerDeps,
-  { id, queueId, isWorkflowStarted }: ExecutionRecord,
+  { workflowId, queueId, isWorkflowStarted }: ExecutionRecord,
 ): Promise<{ readonly state: Inspection['workflow_state']; readonly details: WorkflowDetails }> {
   if (!isWorkflowStarted) return { state: 'not_started', details: nothingKnown };
   try {
-    const { kind } = await temporal.describe(id);
+    const { kind } = await temporal.describe(workflowId);
     if (kind === 'missing') return { state: 'missing', details: nothingKnown };
-    return { state: kind, details: await temporal.inspect(id, queueId) };
+    return { state: kind, details: await temporal.inspect(workflowId, queueId) };
   } catch (error) {
     if (!(error instanceof TemporalError)) throw error;
     return { state: error.kind === 'not_found' ? 'missing' : 'unknown', details: nothingKnown };

@@ -9,7 +9,7 @@ const orphansPerLookMax = 200;
 
 export async function endOrphans({ store, temporal, clock, registration, log }: ServerDeps): Promise<void> {
   const before = new Date(clock.now() - orphanAfterMs);
-  for (const id of await temporal.openBefore(before, orphansPerLookMax)) {
+  for (const { executionId: id, workflowId } of await temporal.openBefore(before, orphansPerLookMax)) {
     const known = store.executions.find(id);
     // A cluster of others may be shared with another control plane; the dev server is ours alone.
     if (known === null ? !registration.isLocal : known.isOpen || Date.parse(known.updatedAt) > before.getTime())
@@ -17,7 +17,7 @@ export async function endOrphans({ store, temporal, clock, registration, log }: 
     const reason =
       known === null ? 'its control plane does not know it' : `its control plane has it as ${known.status}`;
     try {
-      await temporal.terminate(id, reason);
+      await temporal.terminate(workflowId, reason);
       log.warn('A workflow that nobody follows was ended', { execution: id, reason });
     } catch (error) {
       // Visibility lags behind: it has ended by itself.

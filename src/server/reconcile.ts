@@ -139,7 +139,7 @@ async function reconcile(deps: ServerDeps, firstSeen: FirstSeen, after: number):
 
 async function reconcileOne(deps: ServerDeps, execution: ExecutionRecord, firstSeen: FirstSeen): Promise<void> {
   const { store, temporal, clock } = deps;
-  const { id } = execution;
+  const { id, workflowId } = execution;
   if (!execution.isWorkflowStarted) {
     if (execution.cancelRequestedAtMs !== null) {
       advance(deps, id, { status: 'cancelled', errorMessage: 'Cancelled before it started' }, 'reconciler');
@@ -153,7 +153,7 @@ async function reconcileOne(deps: ServerDeps, execution: ExecutionRecord, firstS
     }
     return;
   }
-  const state = await temporal.describe(id);
+  const state = await temporal.describe(workflowId);
   if (state.kind === 'open') {
     firstSeen.delete(id);
     noteTrouble(deps, execution, state.trouble);
@@ -172,11 +172,11 @@ async function reconcileOne(deps: ServerDeps, execution: ExecutionRecord, firstS
 }
 
 /** A cancel is carried out by the worker; when the queue has none, nobody would ever do it. */
-async function cancelWithoutWorker(deps: ServerDeps, { id, queueId }: ExecutionRecord): Promise<void> {
+async function cancelWithoutWorker(deps: ServerDeps, { id, workflowId, queueId }: ExecutionRecord): Promise<void> {
   const { store, temporal } = deps;
   if (store.queues.liveWorkers(queueId).length > 0) return;
   try {
-    await temporal.terminate(id, 'cancelled, and its queue has no live worker');
+    await temporal.terminate(workflowId, 'cancelled, and its queue has no live worker');
   } catch (error) {
     if (!(error instanceof TemporalError && error.kind === 'not_found')) throw error;
   }

@@ -26,7 +26,7 @@ export async function takeOver(deps: ServerDeps, successor: WorkerRecord): Promi
       store.queues.disconnect(id);
     }
     const held = store.executions.openOfQueue(successor.queueId).filter(({ isWorkflowStarted }) => isWorkflowStarted);
-    const ids = held.slice(0, executionsMax).map(({ id }) => id);
+    const ids = held.slice(0, executionsMax).map(({ workflowId }) => workflowId);
     const workerIds = dead.map(({ id }) => id);
     const over = new AbortController();
     const lane = async (): Promise<void> => {

@@ -3,7 +3,6 @@ import type { Client } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
 import * as v from 'valibot';
 import type { Inspection, PendingActivity } from '../protocol/control-plane.ts';
-import { agentWorkflowId } from '../protocol/workflow.ts';
 
 /** The part of an inspection that only Temporal knows. */
 export type WorkflowDetails = Pick<
@@ -45,12 +44,12 @@ const timedOut = 'timed_out';
 /** Null when its workflow task does not fail again and again. */
 export async function troubleOf(
   client: Client,
-  executionId: string,
+  workflowId: string,
   { pendingWorkflowTask: task }: Description,
 ): Promise<TaskTrouble | null> {
   const attempt = task?.attempt ?? 0;
   if (attempt < stuckFromAttempt.nonDeterministic) return null;
-  const failure = taskFailureIn(await readTail(client, executionId));
+  const failure = taskFailureIn(await readTail(client, workflowId));
   if (failure === null || failure.cause === timedOut) return null;
   const isCertain = failure.cause === 'non_deterministic_error';
   if (!isCertain && attempt < stuckFromAttempt.other) return null;
@@ -61,15 +60,15 @@ export async function troubleOf(
 export async function readDetails(
   client: Client,
   decode: Decode,
-  { executionId, taskQueue }: { readonly executionId: string; readonly taskQueue: string },
+  { workflowId, taskQueue }: { readonly workflowId: string; readonly taskQueue: string },
 ): Promise<WorkflowDetails> {
   const { namespace } = client.options;
   const [description, tail, pollers] = await Promise.all([
     client.workflowService.describeWorkflowExecution({
       namespace,
-      execution: { workflowId: agentWorkflowId(executionId) },
+      execution: { workflowId },
     }),
-    readTail(client, executionId),
+    readTail(client, workflowId),
     readPollers(client, taskQueue),
   ]);
   const calls = await callsIn(tail, decode);
@@ -86,10 +85,10 @@ export async function readDetails(
 }
 
 /** Newest first. */
-async function readTail(client: Client, executionId: string): Promise<readonly HistoryEvent[]> {
+async function readTail(client: Client, workflowId: string): Promise<readonly HistoryEvent[]> {
   const { history } = await client.workflowService.getWorkflowExecutionHistoryReverse({
     namespace: client.options.namespace,
-    execution: { workflowId: agentWorkflowId(executionId) },
+    execution: { workflowId },
     maximumPageSize: tailEventsMax,
   });
   return history?.events ?? [];

@@ -19,9 +19,13 @@ import { createPayloadSignatureCodec } from '../lib/payload-signature.ts';
 import {
   agentWorkflowId,
   agentWorkflowType,
+  dynamicWorkflowType,
   executionStatuses,
+  teamWorkflowId,
+  teamWorkflowType,
   workerIdentity,
-  type AgentExecutionInput,
+  workflowOf,
+  type ExecutionInput,
   type ExecutionStatus,
 } from '../protocol/workflow.ts';
 import { readDetails, troubleOf, type Decode, type TaskTrouble, type WorkflowDetails } from './temporal-inspect.ts';
@@ -79,23 +83,28 @@ export type WorkflowState =
       readonly usage?: Record<string, unknown> | undefined;
     };
 
+export interface OpenWorkflow {
+  readonly workflowId: string;
+  readonly executionId: string;
+}
+
 /** Every method rejects with a TemporalError and nothing else. */
 export interface Temporal {
   /** Starting an execution twice is the same as once, also after it has ended. */
-  start(input: AgentExecutionInput, taskQueue: string): Promise<void>;
-  signal(executionId: string, name: string, payload: unknown): Promise<void>;
-  cancel(executionId: string): Promise<void>;
-  terminate(executionId: string, reason: string): Promise<void>;
-  describe(executionId: string): Promise<WorkflowState>;
+  start(input: ExecutionInput, taskQueue: string): Promise<void>;
+  signal(workflowId: string, name: string, payload: unknown): Promise<void>;
+  cancel(workflowId: string): Promise<void>;
+  terminate(workflowId: string, reason: string): Promise<void>;
+  describe(workflowId: string): Promise<WorkflowState>;
   /** Of an open or closed workflow, `not_found` when there is none. */
-  inspect(executionId: string, taskQueue: string): Promise<WorkflowDetails>;
-  /** Ids of executions whose workflow is open and began before `startedBefore`, at most `limit`. */
-  openBefore(startedBefore: Date, limit: number): Promise<readonly string[]>;
+  inspect(workflowId: string, taskQueue: string): Promise<WorkflowDetails>;
+  /** Executions whose workflow is open and began before `startedBefore`, at most `limit`. */
+  openBefore(startedBefore: Date, limit: number): Promise<readonly OpenWorkflow[]>;
   /**
    * Ends the attempts of these dead workers, so that the next ones come at once, and lets any worker have the next task. The
    * signal ends it where it stands.
    */
-  release(executionId: string, workerIds: readonly string[], signal: AbortSignal): Promise<void>;
+  release(workflowId: string, workerIds: readonly string[], signal: AbortSignal): Promise<void>;
   /** Calls that are under way reject with `unavailable`. */
   close(): Promise<void>;
 }
@@ -135,13 +144,14 @@ export function createTemporal(target: TemporalTarget, signingKey: Uint8Array): 
       await sleep(retryIntervalMs, closing.signal).catch(() => undefined);
     }
   };
-  const handleOf = (executionId: string): WorkflowHandle => client.workflow.getHandle(agentWorkflowId(executionId));
+  const handleOf = (workflowId: string): WorkflowHandle => client.workflow.getHandle(workflowId);
   return {
     start: (input, taskQueue) =>
       call(async () => {
+        const { type, id } = workflowOf(input);
         try {
-          await client.workflow.start(agentWorkflowType, {
-            workflowId: agentWorkflowId(input.execution_id),
+          await client.workflow.start(type, {
+            workflowId: id,
             workflowIdReusePolicy: 'REJECT_DUPLICATE',
             taskQueue,
             args: [input],
@@ -151,14 +161,14 @@ export function createTemporal(target: TemporalTarget, signingKey: Uint8Array): 
           if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
         }
       }),
-    signal: (executionId, name, payload) => call(() => handleOf(executionId).signal(name, payload)),
-    cancel: (executionId) => call(async () => void (await handleOf(executionId).cancel())),
-    terminate: (executionId, reason) => call(async () => void (await handleOf(executionId).terminate(reason))),
-    describe: (executionId) => call(() => describe(client, executionId)),
-    inspect: (executionId, taskQueue) => call(() => readDetails(client, decode, { executionId, taskQueue })),
+    signal: (workflowId, name, payload) => call(() => handleOf(workflowId).signal(name, payload)),
+    cancel: (workflowId) => call(async () => void (await handleOf(workflowId).cancel())),
+    terminate: (workflowId, reason) => call(async () => void (await handleOf(workflowId).terminate(reason))),
+    describe: (workflowId) => call(() => describe(client, workflowId)),
+    inspect: (workflowId, taskQueue) => call(() => readDetails(client, decode, { workflowId, taskQueue })),
     openBefore: (startedBefore, limit) => call(() => openBefore(client, startedBefore, limit)),
-    release: (executionId, workerIds, signal) =>
-      call(() => release(client, executionId, workerIds.map(workerIdentity), signal)),
+    release: (workflowId, workerIds, signal) =>
+      call(() => release(client, workflowId, workerIds.map(workerIdentity), signal)),
     close: () => {
       closing.abort();
       return connection.close();
@@ -168,16 +178,22 @@ export function createTemporal(target: TemporalTarget, signingKey: Uint8Array): 
 
 async function release(
   client: Client,
-  executionId: string,
+  workflowId: string,
   identities: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
   const { workflowService, options } = client;
   const { namespace } = options;
-  const workflowId = agentWorkflowId(executionId);
   const execution = { workflowId };
   signal.throwIfAborted();
-  const { pendingActivities } = await workflowService.describeWorkflowExecution({ namespace, execution });
+  const { pendingActivities, pendingChildren } = await workflowService.describeWorkflowExecution({
+    namespace,
+    execution,
+  });
+  // The members of a team. One that has just ended must not keep the others waiting.
+  for (const child of pendingChildren) {
+    await release(client, child.workflowId ?? '', identities, signal).catch(ignoreEnded);
+  }
   for (const { activityId, state, lastWorkerIdentity } of pendingActivities) {
     const isRunning = state === temporal.api.enums.v1.PendingActivityState.PENDING_ACTIVITY_STATE_STARTED;
     if (!isRunning || !identities.includes(lastWorkerIdentity ?? '')) continue;
@@ -197,6 +213,12 @@ async function release(
   // The dead worker has a queue of its own that the next task would wait in.
   await workflowService.resetStickyTaskQueue({ namespace, execution });
 }
+
+function ignoreEnded(error: unknown): void {
+  if (!isGrpcServiceError(error) || error.code !== notFoundCode) throw error;
+}
+
+const notFoundCode = 5;
 
 /** A delay of zero would mean the policy's own. */
 const soon = { nanos: 1_000_000 };
@@ -265,22 +287,25 @@ const resultSchema = v.object({
 });
 
 /** Visibility is written a moment after the fact; who asks looks each of them up again. */
-async function openBefore(client: Client, startedBefore: Date, limit: number): Promise<readonly string[]> {
-  const query = `ExecutionStatus = 'Running' AND WorkflowType = '${agentWorkflowType}' AND StartTime < '${startedBefore.toISOString()}'`;
+async function openBefore(client: Client, startedBefore: Date, limit: number): Promise<readonly OpenWorkflow[]> {
+  const types = [agentWorkflowType, teamWorkflowType, dynamicWorkflowType].map((type) => `'${type}'`).join(', ');
+  const query = `ExecutionStatus = 'Running' AND WorkflowType IN (${types}) AND StartTime < '${startedBefore.toISOString()}'`;
   const { executions } = await client.workflowService.listWorkflowExecutions({
     namespace: client.options.namespace,
     pageSize: limit,
     query,
   });
-  const prefix = agentWorkflowId('');
   return executions.flatMap(({ execution }) => {
-    const id = execution?.workflowId ?? '';
-    return id.startsWith(prefix) ? [id.slice(prefix.length)] : [];
+    const workflowId = execution?.workflowId ?? '';
+    const prefix = [agentWorkflowId(''), teamWorkflowId('')].find((one) => workflowId.startsWith(one));
+    // A member's part ends with its team's execution.
+    if (prefix === undefined || workflowId.includes('/')) return [];
+    return [{ workflowId, executionId: workflowId.slice(prefix.length) }];
   });
 }
 
-async function describe(client: Client, executionId: string): Promise<WorkflowState> {
-  const handle = client.workflow.getHandle(agentWorkflowId(executionId));
+async function describe(client: Client, workflowId: string): Promise<WorkflowState> {
+  const handle = client.workflow.getHandle(workflowId);
   let description: WorkflowExecutionDescription;
   try {
     description = await handle.describe();
@@ -310,7 +335,7 @@ async function describe(client: Client, executionId: string): Promise<WorkflowSt
     case 'TIMED_OUT':
       return { kind: 'closed', status: 'failed', error: 'The workflow ran out of time' };
     default: {
-      const trouble = await troubleOf(client, executionId, description.raw);
+      const trouble = await troubleOf(client, workflowId, description.raw);
       return { kind: 'open', ...(trouble === null ? {} : { trouble }) };
     }
   }

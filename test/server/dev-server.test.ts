@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { KubiyaError } from '../../src/errors.ts';
 import type { Spawner } from '../../src/lib/spawn.ts';
 import { startDevServer, isPortFree, type DevServer, type DevServerOptions } from '../../src/server/dev-server.ts';
+import { agentWorkflowId } from '../../src/protocol/workflow.ts';
 import { createTemporal, probeTemporal } from '../../src/server/temporal.ts';
 import { createTestSpawner, failureOf, quietLog, temporalExecutable } from './support.ts';
 
@@ -43,7 +44,7 @@ describe('dev server', () => {
     const server = await start();
     const temporal = temporalAt(server.address);
     await temporal.start(input('one'), 'queue');
-    expect(await temporal.describe('one')).toEqual({ kind: 'open' });
+    expect(await temporal.describe(agentWorkflowId('one'))).toEqual({ kind: 'open' });
     await temporal.close();
     await server.stop();
     expect(await server.exited).toEqual({ reason: null });
@@ -57,16 +58,16 @@ describe('dev server', () => {
     await temporal.start(input('two'), 'queue');
     for (const group of groups) process.kill(-group, 'SIGKILL');
     // The call waits out the restart.
-    expect(await temporal.describe('two')).toEqual({ kind: 'open' });
-    await temporal.cancel('two');
-    await temporal.terminate('two', 'the test is over');
-    expect(await temporal.describe('two')).toMatchObject({ kind: 'closed', status: 'terminated' });
+    expect(await temporal.describe(agentWorkflowId('two'))).toEqual({ kind: 'open' });
+    await temporal.cancel(agentWorkflowId('two'));
+    await temporal.terminate(agentWorkflowId('two'), 'the test is over');
+    expect(await temporal.describe(agentWorkflowId('two'))).toMatchObject({ kind: 'closed', status: 'terminated' });
     await temporal.close();
     await server.stop();
 
     const again = await start({ databaseFile });
     const reopened = temporalAt(again.address);
-    expect(await reopened.describe('two')).toMatchObject({ kind: 'closed', status: 'terminated' });
+    expect(await reopened.describe(agentWorkflowId('two'))).toMatchObject({ kind: 'closed', status: 'terminated' });
     await reopened.close();
     await again.stop();
   }, 60_000);
@@ -76,11 +77,11 @@ describe('dev server', () => {
     const temporal = temporalAt(server.address);
     await temporal.start(input('three'), 'queue');
     await temporal.start(input('three'), 'queue');
-    await temporal.terminate('three', 'ended');
+    await temporal.terminate(agentWorkflowId('three'), 'ended');
     await temporal.start(input('three'), 'queue');
-    expect(await temporal.describe('three')).toMatchObject({ kind: 'closed' });
-    expect(await temporal.describe('unknown')).toEqual({ kind: 'missing' });
-    expect(await failureOf(temporal.signal('unknown', 'x', {}))).toMatchObject({ kind: 'not_found' });
+    expect(await temporal.describe(agentWorkflowId('three'))).toMatchObject({ kind: 'closed' });
+    expect(await temporal.describe(agentWorkflowId('unknown'))).toEqual({ kind: 'missing' });
+    expect(await failureOf(temporal.signal(agentWorkflowId('unknown'), 'x', {}))).toMatchObject({ kind: 'not_found' });
     await temporal.close();
 
     const other = createTemporal({ address: server.address, namespace: 'absent', isLocal: true }, new Uint8Array(32));

@@ -190,7 +190,7 @@ describe('start', () => {
     // Deleting the queue cancels what waits for it.
     expect((await call('DELETE', '/api/v1/worker-queues/single')).status).toBe(204);
     expect(await ended(id)).toMatchObject({ status: 'cancelled' });
-    expect(await temporal.describe(id)).toMatchObject({ kind: 'closed', status: 'terminated' });
+    expect(await temporal.describe(agentWorkflowId(id))).toMatchObject({ kind: 'closed', status: 'terminated' });
   }, 20_000);
 });
 
@@ -299,7 +299,7 @@ describe('steering', () => {
     await call('POST', `/api/v1/executions/${held}/cancel`);
     await Bun.sleep(2_500);
     expect(await get(held)).toMatchObject({ status: 'pending' });
-    expect(await temporal.describe(held)).toEqual({ kind: 'open' });
+    expect(await temporal.describe(agentWorkflowId(held))).toEqual({ kind: 'open' });
     await call('POST', `/api/v1/workers/${String(worker.body['worker_id'])}/disconnect`, {});
     expect(await ended(held)).toMatchObject({ status: 'cancelled' });
   }, 30_000);
@@ -308,7 +308,7 @@ describe('steering', () => {
 describe('reconciler', () => {
   test('a workflow that was terminated behind our back ends the execution, after a grace for the report', async () => {
     const id = await execute();
-    await temporal.terminate(id, 'somebody did');
+    await temporal.terminate(agentWorkflowId(id), 'somebody did');
     const before = Date.now();
     expect(await ended(id)).toMatchObject({ status: 'terminated', error_message: 'The workflow was terminated' });
     expect(Date.now() - before).toBeGreaterThan(2_500);
@@ -383,10 +383,10 @@ describe('outages', () => {
 
     const up = await startTestServer(devServer.address, { databasePath });
     await waitFor(
-      () => temporal.describe(id),
+      () => temporal.describe(agentWorkflowId(id)),
       ({ kind }) => kind === 'open',
     );
-    expect(await temporal.describe(neverId)).toEqual({ kind: 'missing' });
+    expect(await temporal.describe(agentWorkflowId(neverId))).toEqual({ kind: 'missing' });
     const again = await callerOf(up.url)('POST', '/api/v1/agents/default/execute', { prompt: 'later' }, key);
     expect(again).toMatchObject({ status: 200, body: { execution_id: id } });
     await up.stop();

@@ -15,7 +15,7 @@ import {
   type Execution,
 } from '../../protocol/control-plane.ts';
 import { createId } from '../../lib/ids.ts';
-import { agentWorkflowId, signalNames } from '../../protocol/workflow.ts';
+import { signalNames } from '../../protocol/workflow.ts';
 import { organizationId, type ServerDeps } from '../deps.ts';
 import { execute } from '../execute.ts';
 import { findExecution } from '../lookups.ts';
@@ -40,24 +40,25 @@ export function executionRoutes(deps: ServerDeps): Hono {
 }
 
 function addExecute(app: Hono, deps: ServerDeps): void {
-  app.post(
-    '/api/v1/agents/:id/execute',
-    route({
-      summary: 'Start an execution of an agent, by id or name',
-      description: 'After a 503 the execution waits, and is started when Temporal is back.',
-      headers: { [idempotencyKeyHeader]: 'A repetition of the same request with the same key gets the first answer' },
-      tag,
-      answers: { 200: executeResponseSchema },
-      refusals: [400, 404, 409, 413, 422, 502, 503, 507],
-    }),
-    jsonBody(executeRequestSchema),
-    async (context) => {
-      const agent = context.req.param('id') ?? '';
-      return context.json(
-        await execute(deps, { agent, request: context.req.valid('json'), idempotencyKey: keyOf(context) }),
-      );
-    },
-  );
+  for (const kind of ['agent', 'team'] as const) {
+    app.post(
+      `/api/v1/${kind}s/:id/execute`,
+      route({
+        summary: `Start an execution of ${kind === 'agent' ? 'an agent' : 'a team'}, by id or name`,
+        description: 'After a 503 the execution waits, and is started when Temporal is back.',
+        headers: { [idempotencyKeyHeader]: 'A repetition of the same request with the same key gets the first answer' },
+        tag,
+        answers: { 200: executeResponseSchema },
+        refusals: [400, 404, 409, 413, 422, 502, 503, 507],
+      }),
+      jsonBody(executeRequestSchema),
+      async (context) => {
+        const entity = context.req.param('id') ?? '';
+        const request = context.req.valid('json');
+        return context.json(await execute(deps, { kind, entity, request, idempotencyKey: keyOf(context) }));
+      },
+    );
+  }
 }
 
 function addReading(app: Hono, deps: ServerDeps): void {
@@ -145,7 +146,7 @@ function addSteering(app: Hono, deps: ServerDeps, messages: MessageGate): void {
     }),
     jsonBody(sendMessageSchema),
     async (context) => {
-      const { id, number } = openExecution(deps, context.req.param('id'));
+      const { id, number, workflowId } = openExecution(deps, context.req.param('id'));
       const { message, role, message_id: given } = context.req.valid('json');
       const messageId = given ?? `${id}_user_${createId()}`;
       const timestamp = new Date(deps.clock.now()).toISOString();
@@ -155,7 +156,7 @@ function addSteering(app: Hono, deps: ServerDeps, messages: MessageGate): void {
       // Ids of events are the server's and the worker's: one that a user chose must not stand for theirs.
       const event = { event_id: `${userEventPrefix}${messageId}`, event_type: 'message', data, timestamp } as const;
       await messages.deliver(number, async () => {
-        await signal(deps, id, signalNames.addMessage, payload);
+        await signal(deps, workflowId, signalNames.addMessage, payload);
         await deps.events.publish(number, [event]);
       });
       return context.json({ success: true, execution_id: id, message_id: messageId }, 202);
@@ -165,8 +166,8 @@ function addSteering(app: Hono, deps: ServerDeps, messages: MessageGate): void {
     '/api/v1/executions/:id/mark-done',
     route({ summary: 'End a conversation', tag, answers: { 202: acceptedSchema }, refusals: [404, 409, 503] }),
     async (context) => {
-      const { id } = openExecution(deps, context.req.param('id'));
-      await signal(deps, id, signalNames.markAsDone, { execution_id: id, request_id: createId() });
+      const { id, workflowId } = openExecution(deps, context.req.param('id'));
+      await signal(deps, workflowId, signalNames.markAsDone, { execution_id: id, request_id: createId() });
       return context.json({ success: true, execution_id: id }, 202);
     },
   );
@@ -199,7 +200,7 @@ async function control(
   const done = (message: string): ControlResponse => ({
     success: true,
     execution_id: id,
-    workflow_id: agentWorkflowId(id),
+    workflow_id: execution.workflowId,
     message,
   });
   if (!execution.isOpen) return refused(`The execution is already ${status}`);
@@ -208,7 +209,7 @@ async function control(
     return done('The execution is being cancelled');
   }
   if (!execution.isWorkflowStarted) return refused('The execution has not started yet');
-  await signal(deps, id, verb === 'pause' ? signalNames.pause : signalNames.resume, {
+  await signal(deps, execution.workflowId, verb === 'pause' ? signalNames.pause : signalNames.resume, {
     execution_id: id,
     request_id: createId(),
   });
@@ -216,13 +217,13 @@ async function control(
 }
 
 /** The worker stops the work and reports; the reconciler ends the execution when there is no worker to do so. */
-async function cancel(deps: ServerDeps, { id, isWorkflowStarted }: ExecutionRecord): Promise<void> {
+async function cancel(deps: ServerDeps, { id, workflowId, isWorkflowStarted }: ExecutionRecord): Promise<void> {
   if (!isWorkflowStarted) {
     advance(deps, id, { status: 'cancelled', errorMessage: 'Cancelled before it started' }, 'user');
     return;
   }
   try {
-    await deps.temporal.cancel(id);
+    await deps.temporal.cancel(workflowId);
   } catch (error) {
     // It has just ended; the reconciler finds out how.
     if (!(error instanceof TemporalError && error.kind === 'not_found')) throw error;
@@ -231,9 +232,9 @@ async function cancel(deps: ServerDeps, { id, isWorkflowStarted }: ExecutionReco
   deps.wake();
 }
 
-async function signal({ temporal }: ServerDeps, id: string, name: string, payload: unknown): Promise<void> {
+async function signal({ temporal }: ServerDeps, workflowId: string, name: string, payload: unknown): Promise<void> {
   try {
-    await temporal.signal(id, name, payload);
+    await temporal.signal(workflowId, name, payload);
   } catch (error) {
     if (error instanceof TemporalError && error.kind === 'not_found') throw hasEnded('has ended or not started');
     throw error;
@@ -269,7 +270,7 @@ function show({ store }: ServerDeps, execution: ExecutionRecord): Execution {
   return {
     id,
     organization_id: organizationId,
-    execution_type: 'agent',
+    execution_type: 'team_id' in workflowInput ? 'team' : 'agent',
     entity_id: execution.entityId,
     entity_name: execution.entityName,
     prompt: execution.prompt,
@@ -285,7 +286,7 @@ function show({ store }: ServerDeps, execution: ExecutionRecord): Execution {
     started_at: execution.startedAt,
     completed_at: execution.completedAt,
     participants: [],
-    workflow_id: agentWorkflowId(id),
+    workflow_id: execution.workflowId,
     worker_queue_id: execution.queueId,
     model_id: workflowInput.model_id,
     parent_execution_id: request.parent_execution_id,

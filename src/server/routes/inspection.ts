@@ -6,7 +6,6 @@ import {
   terminateSchema,
   type ControlResponse,
 } from '../../protocol/control-plane.ts';
-import { agentWorkflowId } from '../../protocol/workflow.ts';
 import type { ServerDeps } from '../deps.ts';
 import { inspect } from '../inspect.ts';
 import { findExecution } from '../lookups.ts';
@@ -50,15 +49,15 @@ export function inspectionRoutes(deps: ServerDeps): Hono {
 }
 
 async function terminate(deps: ServerDeps, execution: ExecutionRecord, reason: string): Promise<ControlResponse> {
-  const { id, status, isOpen, isWorkflowStarted } = execution;
+  const { id, workflowId, status, isOpen, isWorkflowStarted } = execution;
   if (!isOpen) return { success: false, execution_id: id, error: `The execution is already ${status}`, status };
   const sentence = reason === '' ? 'Terminated by a user' : `Terminated by a user: ${reason}`;
   try {
-    if (isWorkflowStarted) await deps.temporal.terminate(id, sentence);
+    if (isWorkflowStarted) await deps.temporal.terminate(workflowId, sentence);
   } catch (error) {
     // Temporal does not know it any more, which is no reason to keep it open here.
     if (!(error instanceof TemporalError && error.kind === 'not_found')) throw error;
   }
   advance(deps, id, { status: 'terminated', errorMessage: sentence }, 'user');
-  return { success: true, execution_id: id, workflow_id: agentWorkflowId(id), message: 'The execution was terminated' };
+  return { success: true, execution_id: id, workflow_id: workflowId, message: 'The execution was terminated' };
 }

@@ -2,7 +2,7 @@
 import type { Database, SQLQueryBindings } from 'bun:sqlite';
 import type * as v from 'valibot';
 import type { executeRequestSchema } from '../../protocol/control-plane.ts';
-import { terminalStatuses, type AgentExecutionInput, type ExecutionStatus } from '../../protocol/workflow.ts';
+import { terminalStatuses, workflowOf, type ExecutionInput, type ExecutionStatus } from '../../protocol/workflow.ts';
 import { parseBody, withoutUndefined, type Body } from './resources.ts';
 
 export type ExecuteInput = v.InferOutput<typeof executeRequestSchema>;
@@ -22,7 +22,8 @@ export interface ExecutionRecord {
   readonly metadata: Body;
   /** As it was asked for, without the prompt. */
   readonly request: Omit<ExecuteInput, 'prompt'>;
-  readonly workflowInput: AgentExecutionInput;
+  readonly workflowInput: ExecutionInput;
+  readonly workflowId: string;
   readonly requestHash: string;
   readonly isOpen: boolean;
   readonly isWorkflowStarted: boolean;
@@ -41,7 +42,7 @@ export interface NewExecution {
   readonly entityName: string;
   readonly queueId: string;
   readonly request: ExecuteInput;
-  readonly workflowInput: AgentExecutionInput;
+  readonly workflowInput: ExecutionInput;
   readonly idempotencyKey: string | null;
   readonly requestHash: string;
 }
@@ -230,6 +231,7 @@ function present(row: Row | null): ExecutionRecord {
 }
 
 function recordOf(row: Row): ExecutionRecord {
+  const workflowInput = JSON.parse(row.workflow_input) as ExecutionInput;
   return {
     number: row.number,
     id: row.id,
@@ -243,7 +245,8 @@ function recordOf(row: Row): ExecutionRecord {
     usage: parseBody(row.usage),
     metadata: parseBody(row.metadata),
     request: JSON.parse(row.request) as ExecutionRecord['request'],
-    workflowInput: JSON.parse(row.workflow_input) as AgentExecutionInput,
+    workflowInput,
+    workflowId: workflowOf(workflowInput).id,
     requestHash: row.request_hash,
     isOpen: row.is_open === 1,
     isWorkflowStarted: row.is_workflow_started === 1,
