@@ -82,44 +82,40 @@ test.concurrent(
   testLimitMs,
 );
 
-test.concurrent(
-  'Temporal is away for good: the worker asks the control plane where it is now and goes on there',
-  async () => {
-    const before = await startTemporalFront(certificates, server.temporalAddress);
-    before.keys = new Set(['key-of-the-old-place']);
-    const front = startFront(server);
-    front.say(({ path }) =>
-      path.endsWith('/start')
-        ? {
-            type: 'pass',
-            change: (answer) => ({
-              ...answer,
-              temporal_host: before.address,
-              temporal_api_key: 'key-of-the-old-place',
-              temporal_tls: true,
-            }),
-          }
-        : undefined,
-    );
-    try {
-      const environment = { ...behind(front, server), KUBIYA_CA_FILE: certificates.authorityFile };
-      const worker = await start('elsewhere', environment);
-      const id = await server.execute('run `sleep 5; echo begun there`, then `echo ended here`', 'elsewhere');
-      await until(async () => (await liveStatus(worker)).executions.includes(id), { limitMs });
-      front.say(() => undefined);
-      await before.stop();
-      const ended = await server.ended(id, testLimitMs);
-      expect(ended.response).toMatch(/begun there[^]*ended here/);
-      expect(front.to('/start')).toHaveLength(2);
-      expect((await liveStatus(worker)).temporal?.address).toBe(server.temporalAddress);
-      expect((await worker.process.end('SIGTERM')).code).toBe(0);
-    } finally {
-      await before.stop();
-      await front.stop();
-    }
-  },
-  90_000,
-);
+test.concurrent('Temporal is away for good: the worker asks the control plane where it is now and goes on there', async () => {
+  const before = await startTemporalFront(certificates, server.temporalAddress);
+  before.keys = new Set(['key-of-the-old-place']);
+  const front = startFront(server);
+  front.say(({ path }) =>
+    path.endsWith('/start')
+      ? {
+          type: 'pass',
+          change: (answer) => ({
+            ...answer,
+            temporal_host: before.address,
+            temporal_api_key: 'key-of-the-old-place',
+            temporal_tls: true,
+          }),
+        }
+      : undefined,
+  );
+  try {
+    const environment = { ...behind(front, server), KUBIYA_CA_FILE: certificates.authorityFile };
+    const worker = await start('elsewhere', environment);
+    const id = await server.execute('run `sleep 5; echo begun there`, then `echo ended here`', 'elsewhere');
+    await until(async () => (await liveStatus(worker)).executions.includes(id), { limitMs });
+    front.say(() => undefined);
+    await before.stop();
+    const ended = await server.ended(id, testLimitMs);
+    expect(ended.response).toMatch(/begun there[^]*ended here/);
+    expect(front.to('/start')).toHaveLength(2);
+    expect((await liveStatus(worker)).temporal?.address).toBe(server.temporalAddress);
+    expect((await worker.process.end('SIGTERM')).code).toBe(0);
+  } finally {
+    await before.stop();
+    await front.stop();
+  }
+}, 90_000);
 
 test.concurrent(
   'a control plane that forgot the worker: it registers again, also when that fails for a while, without haste',
