@@ -72,6 +72,8 @@ export const callPlanSchema = v.variant('type', [
     message: v.string(),
     isAwaited: v.boolean(),
     timeoutMs: v.number(),
+    /** Refused unless the execution is of one of these agents or teams (id or name); absent: of any. */
+    allowedEntities: v.optional(v.array(v.string())),
   }),
   /** A leader of a team hands a task to its members, each of which does it as a whole. */
   v.object({ type: v.literal('member'), memberIds: v.array(v.string()), task: v.string() }),

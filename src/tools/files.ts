@@ -2,7 +2,14 @@
 import { readdirSync } from 'node:fs';
 import * as v from 'valibot';
 import type { ResolvedSkill } from '../protocol/tool.ts';
-import { type SkillTools, namesSchema, parseConfiguration, sizeSchema } from './configuration.ts';
+import {
+  type SkillTools,
+  type SkillType,
+  namesSchema,
+  parseConfiguration,
+  setting,
+  sizeSchema,
+} from './configuration.ts';
 import editFileText from './edit-file.txt' with { type: 'text' };
 import { type FilePolicy, type FileScope, encodingOf, readLines, readText, writeText } from './file-access.ts';
 import { searchContent, searchFiles } from './file-search.ts';
@@ -16,22 +23,43 @@ import searchContentText from './search-content.txt' with { type: 'text' };
 import searchFilesText from './search-files.txt' with { type: 'text' };
 import { type Tool, type ToolOutcome, type ToolRun, defineTool, failure } from './tool.ts';
 
-const variants = ['read_only', 'full_access', 'sandboxed'] as const;
 const operations = ['read', 'write', 'list', 'search'] as const;
 
-const fileEntries = {
-  variant: v.optional(v.picklist(variants)),
-  base_dir: v.optional(v.pipe(v.string(), v.minLength(1))),
-  allowed_paths: v.optional(namesSchema),
-  max_file_size: v.optional(sizeSchema),
-  operations: v.optional(v.array(v.picklist(operations))),
-  enable_read_file: v.optional(v.boolean()),
-  enable_save_file: v.optional(v.boolean()),
-  enable_list_files: v.optional(v.boolean()),
-  enable_search_files: v.optional(v.boolean()),
+const entries = {
+  base_dir: setting(v.pipe(v.string(), v.minLength(1)), 'where files may be; the workspace unless set'),
+  allowed_paths: setting(namesSchema, 'further directories where files may be'),
+  max_file_size: setting(sizeSchema, 'largest file that is read or written, such as `10MB`, which it is unless set'),
+  operations: setting(v.array(v.picklist(operations)), 'what may be done; everything unless set'),
+  enable_read_file: setting(v.boolean(), 'reading; goes before operations'),
+  enable_save_file: setting(v.boolean(), 'writing; goes before operations'),
+  enable_list_files: setting(v.boolean(), 'listing directories; goes before operations'),
+  enable_search_files: setting(v.boolean(), 'searching; goes before operations'),
 };
 
-type FileConfiguration = v.InferOutput<v.ObjectSchema<typeof fileEntries, undefined>>;
+export const fileSystemSkill = {
+  type: 'file_system',
+  description: 'Read, search and write files',
+  entries,
+  variants: {
+    read_only: {
+      description: 'changes nothing',
+      values: { enable_save_file: false },
+      locked: ['enable_save_file'],
+    },
+    full_access: {
+      description: 'the whole file system where base_dir and allowed_paths do not say otherwise',
+      values: {},
+    },
+    sandboxed: {
+      description: 'the workspace and nothing else',
+      values: { base_dir: '.', allowed_paths: [] },
+      locked: ['base_dir', 'allowed_paths'],
+    },
+  },
+  create: createFileSystemTools,
+} satisfies SkillType<typeof entries>;
+
+type FileConfiguration = v.InferOutput<v.ObjectSchema<typeof entries, undefined>>;
 
 /** Larger files are for programs, not for a transcript; read_file_chunk has no such limit. */
 const fileBytesMaxDefault = 10 * 1024 * 1024;
@@ -41,23 +69,37 @@ const searchTimeoutMs = 60_000;
 /** Names or lines in one answer; a narrower search says more than a longer list. */
 const resultsMax = 500;
 
-export function createFileTools(skill: ResolvedSkill): SkillTools {
-  const parsed = parseConfiguration(skill, fileEntries);
+/** The same tools for writing results; without variants, and never beyond the workspace unless it is told where. */
+export const fileGenerationSkill = {
+  type: 'file_generation',
+  description: 'Write files as results',
+  entries,
+  variants: {},
+  create: createFileGenerationTools,
+} satisfies SkillType<typeof entries>;
+
+function createFileSystemTools(skill: ResolvedSkill): SkillTools {
+  return createFileTools(skill, fileSystemSkill);
+}
+
+function createFileGenerationTools(skill: ResolvedSkill): SkillTools {
+  return createFileTools(skill, fileGenerationSkill);
+}
+
+function createFileTools(
+  skill: ResolvedSkill,
+  declaration: Pick<SkillType<typeof entries>, 'entries' | 'variants'>,
+): SkillTools {
+  const parsed = parseConfiguration(skill, declaration);
   if (!parsed.ok) return { tools: [], problems: parsed.problems };
-  const { configuration } = parsed;
-  const problems = [...parsed.problems];
-  if (configuration.variant === 'sandboxed' && (configuration.base_dir ?? configuration.allowed_paths) !== undefined) {
-    problems.push(
-      `Skill ${skill.name} is sandboxed, so base_dir and allowed_paths are ignored: its files are the workspace`,
-    );
-  }
+  const { configuration, variant, problems } = parsed;
   const policy: FilePolicy = {
-    baseDirectories: baseDirectoriesOf(configuration),
+    baseDirectories: baseDirectoriesOf(configuration, variant === 'full_access' ? '/' : '.'),
     fileBytesMax: configuration.max_file_size ?? fileBytesMaxDefault,
   };
   const may = (operation: (typeof operations)[number], isEnabled: boolean | undefined): boolean =>
     isEnabled ?? configuration.operations?.includes(operation) ?? true;
-  const mayWrite = configuration.variant !== 'read_only' && may('write', configuration.enable_save_file);
+  const mayWrite = may('write', configuration.enable_save_file);
   const mayRead = may('read', configuration.enable_read_file);
   const maySearch = may('search', configuration.enable_search_files);
   const tools = [
@@ -71,15 +113,12 @@ export function createFileTools(skill: ResolvedSkill): SkillTools {
   return { tools, problems };
 }
 
-/** Only `full_access` reaches beyond the workspace without being told where. */
-function baseDirectoriesOf(configuration: FileConfiguration): string[] {
-  if (configuration.variant === 'sandboxed') return ['.'];
+function baseDirectoriesOf(configuration: FileConfiguration, otherwise: string): string[] {
   const named = [
     ...(configuration.base_dir === undefined ? [] : [configuration.base_dir]),
     ...(configuration.allowed_paths ?? []),
   ];
-  if (named.length > 0) return named;
-  return [configuration.variant === 'full_access' ? '/' : '.'];
+  return named.length > 0 ? named : [otherwise];
 }
 
 /** Reading inside the workspace, for skills that only need to look at their own files. */

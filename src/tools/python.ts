@@ -15,7 +15,15 @@ import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { cutHead } from '../lib/text.ts';
 import type { ResolvedSkill } from '../protocol/tool.ts';
-import { type SkillTools, namesSchema, parseConfiguration, secondsSchema, sizeSchema } from './configuration.ts';
+import {
+  type SkillTools,
+  type SkillType,
+  namesSchema,
+  parseConfiguration,
+  secondsSchema,
+  setting,
+  sizeSchema,
+} from './configuration.ts';
 import { type FilePolicy, writeText } from './file-access.ts';
 import { createWorkspaceReadTools } from './files.ts';
 import { fileProblem, resolvePath } from './paths.ts';
@@ -29,12 +37,10 @@ import runPythonFileText from './run-python-file.txt' with { type: 'text' };
 import saveToFileAndRunText from './save-to-file-and-run.txt' with { type: 'text' };
 import { type Tool, type ToolOutcome, type ToolRun, defineTool, failure } from './tool.ts';
 
-const pythonEntries = {
-  variant: v.optional(v.picklist(['restricted_imports', 'full_access'])),
-  allowed_imports: v.optional(namesSchema),
-  max_memory: v.optional(sizeSchema),
-  /** Seconds. */
-  timeout: v.optional(secondsSchema),
+const entries = {
+  allowed_imports: setting(namesSchema, 'only these modules may be imported'),
+  max_memory: setting(sizeSchema, 'memory of a program; 2GB unless set'),
+  timeout: setting(secondsSchema, 'seconds a program may take; 600 unless set'),
 };
 
 /** Modules that compute and neither reach files, processes or the network; what restricted_imports allows by itself. */
@@ -46,11 +52,23 @@ const computingModules = `
   .trim()
   .split(/\s+/);
 
-/** Documented defaults of the skill: seconds and bytes by variant. */
-const limitsByVariant = {
-  restricted_imports: { seconds: 120, memoryBytesMax: 512 * 1024 ** 2 },
-  full_access: { seconds: 600, memoryBytesMax: 2 * 1024 ** 3 },
-} as const;
+const memoryBytesMaxDefault = 2 * 1024 ** 3;
+const secondsDefault = 600;
+
+export const pythonSkill = {
+  type: 'python',
+  description: 'Run Python in the environment of the queue',
+  entries,
+  variants: {
+    restricted_imports: {
+      description: 'only modules that compute, no installation of packages',
+      values: { allowed_imports: computingModules, max_memory: '512MB', timeout: 120 },
+    },
+    full_access: { description: 'everything', values: { max_memory: '2GB', timeout: 600 } },
+  },
+  create: createPythonTools,
+} satisfies SkillType<typeof entries>;
+
 /** A package with compiled parts, over a slow line. */
 const installTimeoutMs = 600_000;
 /** A returned variable beside the printed output; larger values belong in a file. */
@@ -66,17 +84,16 @@ interface PythonPolicy {
 
 const workspaceOnly: FilePolicy = { baseDirectories: ['.'], fileBytesMax: 1024 * 1024 };
 
-export function createPythonTools(skill: ResolvedSkill): SkillTools {
-  const parsed = parseConfiguration(skill, pythonEntries);
+function createPythonTools(skill: ResolvedSkill): SkillTools {
+  const parsed = parseConfiguration(skill, pythonSkill);
   if (!parsed.ok) return { tools: [], problems: parsed.problems };
   const { configuration } = parsed;
-  const isRestricted = configuration.variant === 'restricted_imports' || configuration.allowed_imports !== undefined;
-  const limits = limitsByVariant[configuration.variant ?? (isRestricted ? 'restricted_imports' : 'full_access')];
+  const isRestricted = configuration.allowed_imports !== undefined;
   const policy: PythonPolicy = {
-    allowedImports: isRestricted ? (configuration.allowed_imports ?? computingModules) : undefined,
-    memoryBytesMax: configuration.max_memory ?? limits.memoryBytesMax,
+    allowedImports: configuration.allowed_imports,
+    memoryBytesMax: configuration.max_memory ?? memoryBytesMaxDefault,
   };
-  const timeoutMs = (configuration.timeout ?? limits.seconds) * 1000;
+  const timeoutMs = (configuration.timeout ?? secondsDefault) * 1000;
   const tools = [
     createRunCode(policy, timeoutMs),
     createSaveAndRun(policy, timeoutMs),

@@ -5,9 +5,11 @@ import * as v from 'valibot';
 import type { ResolvedSkill } from '../protocol/tool.ts';
 import {
   type SkillTools,
+  type SkillType,
   namesSchema,
   parseConfiguration,
   secondsSchema,
+  setting,
   sizeSchema,
   toolSecondsMax,
 } from './configuration.ts';
@@ -16,25 +18,42 @@ import description from './run-shell-command.txt' with { type: 'text' };
 import { outcomeOf, runProcess } from './run-process.ts';
 import { type ToolOutcome, type ToolRun, defineTool, failure } from './tool.ts';
 
-const variants = ['safe_commands', 'full_access', 'read_only'] as const;
-
-const shellEntries = {
-  variant: v.optional(v.picklist(variants)),
-  allowed_commands: v.optional(namesSchema),
-  blocked_commands: v.optional(namesSchema),
-  /** Seconds; a default that the model may exceed only where neither this nor a restricted variant is set. */
-  timeout: v.optional(secondsSchema),
-  max_output_size: v.optional(sizeSchema),
-  working_directory: v.optional(v.pipe(v.string(), v.minLength(1))),
-  environment_variables: v.optional(
+const entries = {
+  allowed_commands: setting(namesSchema, 'only these commands (names, starts such as `git status`, or paths) may run'),
+  blocked_commands: setting(namesSchema, 'these commands may not run'),
+  timeout: setting(secondsSchema, 'seconds a command may take, also when the model asks for more; 60 unless set'),
+  max_output_size: setting(sizeSchema, 'bytes of output that the model reads, such as `10MB`; 100000 at most'),
+  working_directory: setting(v.pipe(v.string(), v.minLength(1)), 'where commands start; the workspace unless set'),
+  environment_variables: setting(
     v.record(v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_]*$/)), v.union([v.string(), v.number(), v.boolean()])),
+    'variables that commands get',
   ),
 };
 
-type ShellConfiguration = v.InferOutput<v.ObjectSchema<typeof shellEntries, undefined>>;
+type ShellVariant = 'safe_commands' | 'full_access' | 'read_only';
 
-/** Seconds by variant, from the documented defaults of the skill. */
-const defaultSeconds = { none: 60, safe_commands: 30, full_access: 300, read_only: 30 } as const;
+export const shellSkill = {
+  type: 'shell',
+  description: 'Run commands',
+  entries,
+  variants: {
+    safe_commands: {
+      description: 'everything but commands that destroy, administer or end things',
+      values: { blocked_commands: defaultBlockedCommands, timeout: 30 },
+    },
+    full_access: { description: 'everything', values: { timeout: 300 } },
+    read_only: {
+      description: 'only commands that read, without arguments and redirections that write',
+      values: { allowed_commands: readOnlyCommands, timeout: 30 },
+    },
+  },
+  create: createShellTools,
+} satisfies SkillType<typeof entries, ShellVariant>;
+
+type ShellConfiguration = v.InferOutput<v.ObjectSchema<typeof entries, undefined>>;
+
+/** The documented default of the skill; the model may ask for more where neither the skill nor a restricting variant limits it. */
+const secondsDefault = 60;
 
 const input = v.strictObject({
   command: v.optional(v.pipe(v.string(), v.description('A command line for the shell'))),
@@ -44,38 +63,31 @@ const input = v.strictObject({
   timeout_seconds: v.optional(v.pipe(secondsSchema, v.description('Stop the command after this many seconds'))),
 });
 
-export function createShellTools(skill: ResolvedSkill): SkillTools {
-  const parsed = parseConfiguration(skill, shellEntries);
+function createShellTools(skill: ResolvedSkill): SkillTools {
+  const parsed = parseConfiguration(skill, shellSkill);
   if (!parsed.ok) return { tools: [], problems: parsed.problems };
-  const { configuration } = parsed;
-  const policy = policyOf(configuration);
-  const ownSeconds = configuration.timeout ?? defaultSeconds[configuration.variant ?? 'none'];
-  const isCapped =
-    configuration.timeout !== undefined || policy.isReadOnly || configuration.variant === 'safe_commands';
+  const { configuration, variant, given } = parsed;
+  const policy: CommandPolicy = {
+    allowed: configuration.allowed_commands,
+    blocked: configuration.blocked_commands ?? [],
+    isReadOnly: variant === 'read_only',
+  };
+  const ownSeconds = configuration.timeout ?? secondsDefault;
+  const isCapped = given.has('timeout') || variant === 'read_only' || variant === 'safe_commands';
   const secondsMax = isCapped ? ownSeconds : toolSecondsMax;
   const tool = defineTool({
     name: 'run_shell_command',
     description,
     input,
     // An allow-list of the user's own may name commands that write.
-    effect: policy.isReadOnly && configuration.allowed_commands === undefined ? 'read_only' : 'side_effecting',
+    effect: policy.isReadOnly && !given.has('allowed_commands') ? 'read_only' : 'side_effecting',
     timeoutMs: {
       usual: ownSeconds * 1000,
       of: ({ timeout_seconds }) => Math.min(timeout_seconds ?? ownSeconds, secondsMax) * 1000,
     },
-    run: (given, run) => runShellCommand(given, run, configuration, policy),
+    run: (call, run) => runShellCommand(call, run, configuration, policy),
   });
   return { tools: [tool], problems: parsed.problems };
-}
-
-function policyOf(configuration: ShellConfiguration): CommandPolicy {
-  const isReadOnly = configuration.variant === 'read_only';
-  return {
-    allowed: configuration.allowed_commands ?? (isReadOnly ? readOnlyCommands : undefined),
-    blocked:
-      configuration.blocked_commands ?? (configuration.variant === 'safe_commands' ? defaultBlockedCommands : []),
-    isReadOnly,
-  };
 }
 
 async function runShellCommand(

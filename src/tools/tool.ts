@@ -3,8 +3,9 @@ import { toJsonSchema } from '@valibot/to-json-schema';
 import * as v from 'valibot';
 import type { Spawner } from '../lib/spawn.ts';
 import { createOutputBuffer } from '../lib/text.ts';
+import type { Execution } from '../protocol/control-plane.ts';
 import type { ToolSpec } from '../protocol/model.ts';
-import type { ToolEffect, ToolResult } from '../protocol/tool.ts';
+import type { CallPlan, ToolEffect, ToolResult } from '../protocol/tool.ts';
 
 /** What one result may put into the transcript; with the 400 kB budget of a transcript four of them fit. */
 export const toolOutputBytesMax = 100_000;
@@ -37,6 +38,8 @@ export interface ToolContext {
   };
   /** The queue's Python directory; holds `venv/` and, if the user wrote one, `requirements.txt`. */
   readonly python: { readonly directory: string };
+  /** Looks an execution up in the control plane; rejects with a KubiyaError. */
+  readonly readExecution?: ((executionId: string) => Promise<Execution>) | undefined;
 }
 
 /** What a tool's own code sees: its signal also ends at the time limit, its limits are filled in. */
@@ -65,6 +68,11 @@ export interface Tool {
   readonly usualTimeMs: number;
   /** What running these arguments twice would do; arguments that will be refused are `read_only`. Never throws. */
   effect(rawArguments: string): ToolEffect;
+  /**
+   * How the workflow carries out these arguments, so that waiting holds no slot of a worker. Undefined: the call is an
+   * activity; so is one whose arguments are wrong or refused, and `run` then says why. Never throws.
+   */
+  plan?(rawArguments: string): CallPlan | undefined;
   /** Never rejects for anything the model, the user or the machine did; whatever it rejects with is our bug. */
   run(rawArguments: string, context: ToolContext): Promise<ToolResult>;
 }
@@ -83,7 +91,10 @@ export interface ToolDefinition<TSchema extends InputSchema> {
 }
 
 export function defineTool<TSchema extends InputSchema>(definition: ToolDefinition<TSchema>): Tool {
-  const { $schema: _dialect, ...inputSchema } = toJsonSchema(definition.input, { typeMode: 'input' });
+  const { $schema: _dialect, ...inputSchema } = toJsonSchema(definition.input, {
+    typeMode: 'input',
+    ignoreActions: ['trim'],
+  });
   return {
     name: definition.name,
     spec: { name: definition.name, description: definition.description.trim(), inputSchema },
@@ -94,6 +105,40 @@ export function defineTool<TSchema extends InputSchema>(definition: ToolDefiniti
       return typeof definition.effect === 'function' ? definition.effect(parsed.input) : definition.effect;
     },
     run: (rawArguments, context) => runTool(definition, rawArguments, context),
+  };
+}
+
+export interface PlannedToolDefinition<TSchema extends InputSchema> extends Pick<
+  ToolDefinition<TSchema>,
+  'name' | 'description' | 'input' | 'effect'
+> {
+  readonly usualTimeMs: number;
+  /** The plan, or the sentence by which these arguments are refused. */
+  plan(input: v.InferOutput<TSchema>): Attempt<CallPlan>;
+}
+
+/** A tool whose calls the workflow carries out. */
+export function definePlannedTool<TSchema extends InputSchema>(definition: PlannedToolDefinition<TSchema>): Tool {
+  const { name, description, input: schema, effect, usualTimeMs } = definition;
+  const tool = defineTool({
+    name,
+    description,
+    input: schema,
+    effect,
+    timeoutMs: usualTimeMs,
+    run: (input) => {
+      const attempt = definition.plan(input);
+      const sentence = attempt.ok ? `The version that runs this agent cannot carry out ${name}` : attempt.problem;
+      return Promise.resolve(failure(sentence));
+    },
+  });
+  return {
+    ...tool,
+    plan: (rawArguments) => {
+      const parsed = parseArguments(definition, rawArguments);
+      const attempt = parsed.ok ? definition.plan(parsed.input) : undefined;
+      return attempt?.ok === true ? attempt.value : undefined;
+    },
   };
 }
 
@@ -206,7 +251,7 @@ function stopWords(stop: Stop, timeoutMs: number): { status: ToolResult['status'
 type Parsed<TInput> = { readonly ok: true; readonly input: TInput } | { readonly ok: false; readonly problem: string };
 
 function parseArguments<TSchema extends InputSchema>(
-  definition: ToolDefinition<TSchema>,
+  definition: Pick<ToolDefinition<TSchema>, 'name' | 'input'>,
   rawArguments: string,
 ): Parsed<v.InferOutput<TSchema>> {
   let value: unknown;

@@ -88,6 +88,7 @@ async function runTool(
     },
     limits: { outputBytesMax: prepared.limits.toolOutputBytesMax, timeoutMs: prepared.limits.toolTimeMsMax },
     python: { directory: session.directories.python },
+    readExecution: (executionId) => deps.controlPlane.getExecution(executionId),
   });
   record(input, result, true, deps);
   if (result.status === 'interrupted' && input.call.effect !== 'side_effecting') {

@@ -117,6 +117,7 @@ describe('a toolset', () => {
       'pip_install_package',
       'read_file',
       'list_files',
+      'wait_for_approval',
     ]);
     expect(toolset.tools.get('run_shell_command')?.effect('{"command":"ls"}')).toBe('read_only');
     for (const spec of toolset.specs) expect(spec.description.length).toBeGreaterThan(40);
@@ -130,11 +131,11 @@ describe('a toolset', () => {
       { ...skill('docker'), enabled: false },
       skill('constructor'),
     ]);
-    expect(Array.from(toolset.tools.keys())).toEqual(['run_shell_command']);
+    expect(Array.from(toolset.tools.keys())).toEqual(['run_shell_command', 'wait_for_approval']);
     expect(toolset.problems).toHaveLength(4);
     expect(toolset.problems[0]).toBe('Skill teleport is not available: this version has no skills of type teleport');
     expect(toolset.problems[1]).toBe('Skill shell has the unknown setting color, which is ignored');
-    expect(toolset.problems[2]).toContain('Skill file_system is not available: its setting variant is wrong');
+    expect(toolset.problems[2]).toContain('Skill file_system is not available: its variant "all" is unknown');
     expect(toolset.problems[3]).toContain('constructor');
   });
 
