@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import * as analytics from '../protocol/analytics.ts';
 import * as approvals from '../protocol/approvals.ts';
 import * as api from '../protocol/control-plane.ts';
+import * as planner from '../protocol/planner.ts';
 import * as dynamic from '../protocol/dynamic.ts';
 import type { WireEvent } from '../protocol/events.ts';
 import { createTransport, type CallOptions, type Method, type TransportOptions } from './transport.ts';
@@ -47,6 +48,7 @@ export function createControlPlaneClient(options: ControlPlaneClientOptions) {
     ...approvalMethods(verbs),
     ...analyticsMethods(verbs),
     ...dynamicMethods(verbs),
+    ...plannerMethods(verbs),
     ...skillMethods(verbs),
     ...modelMethods(verbs),
     ...executionMethods(verbs),
@@ -223,6 +225,23 @@ function dynamicMethods({ write }: Verbs) {
   return {
     executeDynamic: (body: dynamic.DynamicExecute, call?: CallOptions) =>
       write('POST', '/api/v1/dynamic-executions/execute', body, dynamic.dynamicExecuteResponseSchema, call),
+  };
+}
+
+/** A language model may think for minutes before it answers. */
+const planTimeoutMs = 180_000;
+
+function plannerMethods({ get, write, transport }: Verbs) {
+  return {
+    makePlan: (body: planner.PlanRequestInput, call?: CallOptions) =>
+      write('POST', '/api/v1/tasks/plan', body, planner.planResponseSchema, { timeoutMs: planTimeoutMs, ...call }),
+    /** The raw event stream; planning.ts reads it. */
+    openPlanStream: (body: planner.PlanRequestInput, signal?: AbortSignal) =>
+      transport.open('/api/v1/tasks/plan/stream', streamHeaders(undefined), signal, body),
+    getPlan: (id: string, call?: CallOptions) =>
+      get(`/api/v1/tasks/plan/${part(id)}`, planner.planResponseSchema, undefined, call),
+    getPlannerHealth: (call?: CallOptions) =>
+      get('/api/v1/tasks/plan/health', planner.plannerHealthSchema, undefined, call),
   };
 }
 

@@ -59,8 +59,13 @@ export interface ApiRequest<T> {
 export interface Transport {
   readonly url: string;
   request<T>(request: ApiRequest<T>): Promise<T>;
-  /** The raw answer, for streams; only its headers are under the time limit. */
-  open(path: string, headers: Readonly<Record<string, string>>, signal?: AbortSignal): Promise<Response>;
+  /** The raw answer, for streams; only its headers are under the time limit. With a body it is a POST. */
+  open(
+    path: string,
+    headers: Readonly<Record<string, string>>,
+    signal?: AbortSignal,
+    body?: unknown,
+  ): Promise<Response>;
 }
 
 export function createTransport(options: TransportOptions): Transport {
@@ -68,10 +73,11 @@ export function createTransport(options: TransportOptions): Transport {
   return {
     url,
     request: (request) => requestWithRetries({ ...options, url }, request),
-    open: async (path, headers, signal) => {
+    open: async (path, headers, signal, body) => {
+      const method = body === undefined ? 'GET' : 'POST';
       const response = await send(
         { ...options, url },
-        { method: 'GET', path, headers, isStream: true, call: { signal } },
+        { method, path, headers, body, isStream: true, call: { signal } },
       );
       if (!response.ok) throw await refusal(url, response);
       return response;

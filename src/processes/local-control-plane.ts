@@ -17,6 +17,7 @@ import { acquireLock, type Lock } from '../supervisor/lock.ts';
 import { version } from '../version.ts';
 import type { InstanceScope } from './instance-scope.ts';
 import { caCertificateOf, proxyOf } from './network.ts';
+import { plannerModelOf } from './planner-model.ts';
 import type { Teardown } from './teardown.ts';
 
 export interface LocalControlPlane {
@@ -56,6 +57,7 @@ export async function startPrivateControlPlane(
     version,
     instanceId: scope.instanceId,
     clock: systemClock,
+    findPlannerModel: plannerModelOf(config),
   });
   teardown.add('control plane', controlPlaneStopMs, () => controlPlane.stop());
   return handleOf(controlPlane, token, temporal.address, devServer);
@@ -100,6 +102,7 @@ export async function startPersistentControlPlane(
     version,
     instanceId: scope.instanceId,
     clock: systemClock,
+    findPlannerModel: plannerModelOf(config),
   });
   teardown.add('control plane', controlPlaneStopMs, () => controlPlane.stop());
   await announce(config, scope, { port: controlPlane.port, token }, teardown);

@@ -12,6 +12,7 @@ import { eventRoutes } from './routes/events.ts';
 import { executionRoutes } from './routes/executions.ts';
 import { healthRoutes } from './routes/health.ts';
 import { inspectionRoutes } from './routes/inspection.ts';
+import { plannerRoutes } from './routes/planner.ts';
 import { queueRoutes } from './routes/queues.ts';
 import { serverRoutes } from './routes/server.ts';
 import { skillAssociationRoutes } from './routes/skills.ts';
@@ -37,6 +38,7 @@ export function createApp(deps: ServerDeps): Hono {
     queueRoutes(deps),
     workerRoutes(deps),
     executionRoutes(deps),
+    plannerRoutes(deps),
     inspectionRoutes(deps),
     serverRoutes(deps),
     eventRoutes(deps),

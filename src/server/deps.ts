@@ -2,6 +2,7 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { EventLog } from './events.ts';
+import type { FindPlannerModel } from './planner.ts';
 import type { Store } from './store/store.ts';
 import type { Temporal } from './temporal.ts';
 
@@ -17,6 +18,8 @@ export interface ServerDeps {
   readonly token: string;
   readonly log: Log;
   readonly clock: Clock;
+  /** Absent: plans are made by rules. */
+  readonly findPlannerModel?: FindPlannerModel | undefined;
   readonly version: string;
   /** Of the process; its record on disk has the same. */
   readonly instanceId: string;

@@ -7,6 +7,7 @@ import { createApp } from './app.ts';
 import type { ServerDeps } from './deps.ts';
 import { createEventLog } from './events.ts';
 import { dropAllDeadWorkers } from './present-workers.ts';
+import type { FindPlannerModel } from './planner.ts';
 import { createReconciler, type Reconciler } from './reconcile.ts';
 import { seed } from './seed.ts';
 import { setupFailure } from './store/database.ts';
@@ -37,6 +38,8 @@ export interface ControlPlaneOptions {
   /** Of the process; its record on disk has the same. */
   readonly instanceId: string;
   readonly clock: Clock;
+  /** Absent: plans are made by rules. */
+  readonly findPlannerModel?: FindPlannerModel | undefined;
 }
 
 export interface ControlPlaneActivity {
@@ -90,6 +93,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     databases: databasesOf(options),
     log,
     clock,
+    findPlannerModel: options.findPlannerModel,
     version: options.version,
     instanceId: options.instanceId,
     wake: () => reconciler?.wake(),

@@ -105,6 +105,10 @@ describe('openapi.json', () => {
     'GET /api/v1/teams/{id}',
     'PATCH /api/v1/teams/{id}',
     'DELETE /api/v1/teams/{id}',
+    'POST /api/v1/tasks/plan',
+    'POST /api/v1/tasks/plan/stream',
+    'GET /api/v1/tasks/plan/health',
+    'GET /api/v1/tasks/plan/{id}',
     'GET /api/v1/models',
     'POST /api/v1/models',
     'GET /api/v1/models/{id}',
@@ -173,6 +177,6 @@ describe('openapi.json', () => {
     const described = Object.entries(document.paths).flatMap(([path, operations]) =>
       Object.keys(operations).map((method) => `${method} ${path}`),
     );
-    expect(described).toHaveLength(65);
+    expect(described).toHaveLength(69);
   });
 });
