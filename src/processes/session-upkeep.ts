@@ -32,7 +32,8 @@ export interface UpkeepOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly redactor: Redactor;
-  readonly onWorkerId: (id: string) => void;
+  /** Told of every later registration that this worker can go on with. */
+  readonly onRegistered: (registration: WorkerStartResponse) => void;
 }
 
 export interface Upkeep {
@@ -141,7 +142,7 @@ class SessionUpkeep implements Upkeep {
   }
 
   async #adopt(next: WorkerStartResponse): Promise<string> {
-    const { log, redactor, config, onWorkerId } = this.#options;
+    const { log, redactor, config, onRegistered } = this.#options;
     const moved = movedTo(this.#registration, next);
     this.#registration = next;
     if (moved !== undefined) {
@@ -149,10 +150,10 @@ class SessionUpkeep implements Upkeep {
       this.#lose({ reason, exitCode: 1, isRetryable: true });
       return next.worker_id;
     }
-    onWorkerId(next.worker_id);
-    log.info('Registered again', { worker: next.worker_id });
     const address = temporalOf(config, next);
     for (const secret of [address.apiKey, next.litellm_api_key]) if (secret) redactor.register(secret);
+    onRegistered(next);
+    log.info('Registered again', { worker: next.worker_id });
     if (!isSameTemporal(this.#temporal, address)) {
       await this.#renew(address);
     }

@@ -6,10 +6,8 @@ import type { ControlPlaneClient } from '../controlplane/client.ts';
 import { startHeartbeat, type HeartbeatLoop } from '../controlplane/heartbeat.ts';
 import type { EventSink } from '../controlplane/publisher.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
-import { createModelClient, discoverProvider, resolveModel } from '../gateway/providers.ts';
 import { systemClock } from '../lib/clock.ts';
 import { readCgroupLimits } from '../lib/cgroup.ts';
-import { createFetch } from '../lib/network.ts';
 import type { WorkerStartResponse } from '../protocol/control-plane.ts';
 import type { WireEvent } from '../protocol/events.ts';
 import { createSystemInfoCollector, type SystemInfoCollector } from '../telemetry/system-info.ts';
@@ -20,15 +18,9 @@ import type { Session } from '../worker/deps.ts';
 import type { RunningWorker } from '../worker/run.ts';
 import { chooseConcurrency } from './concurrency.ts';
 import type { InstanceScope } from './instance-scope.ts';
-import {
-  credentialsOf,
-  isRefusedForGood,
-  register,
-  registerOnce,
-  temporalOf,
-  type RegistrationOptions,
-} from './registration.ts';
+import { isRefusedForGood, register, registerOnce, temporalOf, type RegistrationOptions } from './registration.ts';
 import { createControlPlaneHealth, notLiveReason, notReadyReason, type ControlPlaneHealth } from './session-health.ts';
+import { createSessionModels, type SessionModels } from './session-models.ts';
 import { createUpkeep, type LostSession, type Upkeep } from './session-upkeep.ts';
 import type { Teardown } from './teardown.ts';
 import type { HostedWorker, TemporalEngine, WorkerHost } from './worker-deps.ts';
@@ -114,7 +106,9 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   const engine = await options.engine;
   const meter = createMeter(options.telemetry?.meters);
   const { counters } = meter;
-  const worker = await engine.startWorker(session, hostOf(options, registration, meter), options.signal);
+  const models = createSessionModels(config, registration);
+  const host = hostOf(options, registration, { meter, models });
+  const worker = await engine.startWorker(session, host, options.signal);
   log.info('Connected to Temporal', { address: session.temporal.address, namespace: session.temporal.namespace });
   hasHadItsOne = () => (worker.work().first?.end ?? null) !== null;
   const controlPlane = createControlPlaneHealth({ address: client.url, clock: systemClock, log: scope.log });
@@ -127,7 +121,10 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
     clock: systemClock,
     log: scope.log,
     redactor: scope.redactor,
-    onWorkerId: (id) => options.onWorkerId?.(id),
+    onRegistered: (next) => {
+      models.adopt(next);
+      options.onWorkerId?.(next.worker_id);
+    },
   });
   const heartbeat = beat(options, session, { worker, counters, systemInfo, controlPlane, upkeep });
   workerId = () => heartbeat.workerId();
@@ -186,25 +183,21 @@ async function deleteQueue(client: ControlPlaneClient, queueId: string): Promise
 
 /** What this process does for the Temporal side, wherever that runs. */
 function hostOf(
-  { config, scope, client, place, queue }: SessionWorkerOptions,
+  { scope, client, place, queue }: SessionWorkerOptions,
   registration: WorkerStartResponse,
-  meter: Meter,
+  { meter, models }: { readonly meter: Meter; readonly models: SessionModels },
 ): WorkerHost {
-  const credentials = credentialsOf(config, registration);
-  if (credentials !== config.providers.reveal()) {
+  const address = models.gatewayAddress();
+  if (address !== undefined) {
     const origin = describeOrigin({ kind: 'queue', name: queue.name });
-    scope.log.info('Models are reached through the gateway that the control plane names', {
-      address: credentials.LITELLM_API_BASE,
-      origin,
-    });
+    scope.log.info('Models are reached through the gateway that the control plane names', { address, origin });
   }
-  const fetchAsConfigured = createFetch(config.network);
   return {
     controlPlane: client,
     sink: sinkOf(client, registration.supports_event_batches === true),
-    models: createModelClient(credentials, fetchAsConfigured),
-    defaultModel: (signal) => discoverProvider(credentials, signal, fetchAsConfigured),
-    checkModel: (model) => void resolveModel(model, credentials, fetchAsConfigured),
+    models: models.models,
+    defaultModel: models.defaultModel,
+    checkModel: models.checkModel,
     spawner: scope.spawner,
     redactor: scope.redactor,
     log: scope.log.child('worker'),

@@ -7,6 +7,7 @@ import { createCertificates, type Certificates } from '../support/certificates.t
 import { behind, countOf, startFront } from '../support/front.ts';
 import { liveStatus, recordOf } from '../support/live-status.ts';
 import { startLocalServer, type LocalServer } from '../support/local-server.ts';
+import { startScriptedOpenAi } from '../support/model-servers.ts';
 import { startTemporalFront } from '../support/temporal-front.ts';
 import { until } from '../support/until.ts';
 import { readJournals, startWorkerProcess } from '../support/worker-process.ts';
@@ -20,7 +21,7 @@ beforeAll(async () => {
   home = createHome();
   certificates = createCertificates(home.directory, ['localhost']);
   server = await startLocalServer({ home });
-  for (const name of ['keys', 'elsewhere', 'moved', 'forgotten', 'rotated'])
+  for (const name of ['keys', 'elsewhere', 'moved', 'forgotten', 'rotated', 'models'])
     await server.request('POST', '/api/v1/environments/default/worker-queues', { name });
 }, 60_000);
 afterAll(async () => {
@@ -150,6 +151,47 @@ test.concurrent(
       expect(front.to('/disconnect').map(({ path }) => path)).toEqual([`/api/v1/workers/${id}/disconnect`]);
     } finally {
       await front.stop();
+    }
+  },
+  testLimitMs,
+);
+
+test.concurrent(
+  'another key for the gateway at a later registration: the next model call uses it',
+  async () => {
+    const model = await startScriptedOpenAi([
+      { type: 'text', text: 'with the first' },
+      { type: 'text', text: 'with the second' },
+    ]);
+    const front = startFront(server);
+    let key = 'gateway-key-1';
+    let isForgotten = false;
+    front.say(({ path }) => {
+      if (path.endsWith('/start'))
+        return {
+          type: 'pass',
+          change: (answer) => ({ ...answer, litellm_api_url: model.url, litellm_api_key: key }),
+        };
+      if (isForgotten && path.endsWith('/heartbeat') && front.to('/start').length === 1)
+        return { type: 'answer', status: 404, body: { detail: 'There is no such worker', code: 'worker_not_found' } };
+      return undefined;
+    });
+    try {
+      const environment = { ...behind(front, server), HEARTBEAT_INTERVAL: '15' };
+      const worker = await startWorkerProcess({ home, queue: 'models', words: ['--model', 'any'], environment });
+      await server.ended(await server.execute('first', 'models'), limitMs);
+      key = 'gateway-key-2';
+      isForgotten = true;
+      await until(() => countOf(worker.process, /"msg":"Registered again"/) === 1, { limitMs });
+      await server.ended(await server.execute('second', 'models'), limitMs);
+      expect(model.requests.map(({ headers }) => headers.authorization)).toEqual([
+        'Bearer gateway-key-1',
+        'Bearer gateway-key-2',
+      ]);
+      expect((await worker.process.end('SIGTERM')).code).toBe(0);
+    } finally {
+      await front.stop();
+      await model.stop();
     }
   },
   testLimitMs,
