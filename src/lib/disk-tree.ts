@@ -60,6 +60,7 @@ export async function measureTree(root: string, budget: WorkBudget): Promise<Tre
 export function moveToTrash(path: string, trash: string): boolean {
   try {
     mkdirSync(trash, { recursive: true, mode: 0o700 });
+    if (!isOwnDirectory(trash)) return false;
     makeWritable(Buffer.from(path));
     renameSync(path, join(trash, createId()));
     return true;
@@ -71,6 +72,7 @@ export function moveToTrash(path: string, trash: string): boolean {
 
 /** Removes what is in the trash until the budget ends; the next round goes on. Returns the bytes it freed. */
 export async function emptyTrash(trash: string, budget: WorkBudget): Promise<number> {
+  if (!isOwnDirectory(trash)) return 0;
   let freed = 0;
   let hasProgress = true;
   /** What fails here belongs to somebody else, or has just been written: it is passed over. */
@@ -100,6 +102,11 @@ export async function emptyTrash(trash: string, budget: WorkBudget): Promise<num
     for (const name of namesIn(root)) await remove(below(root, name), true);
   }
   return freed;
+}
+
+/** A tool could have put a link to somebody's files in its place. */
+function isOwnDirectory(path: string): boolean {
+  return statOf(Buffer.from(path))?.isDirectory() === true;
 }
 
 /** A directory of mode 0000 can neither be listed nor moved by anyone but root. */

@@ -98,6 +98,18 @@ describe('trees of a hostile tool', () => {
     expect(moveToTrash(join(root, 'absent'), trash)).toBe(false);
   });
 
+  test('a trash that is a link to somewhere else is neither filled nor emptied', async () => {
+    const root = temporary();
+    const outside = join(root, 'outside');
+    mkdirSync(join(outside, 'precious'), { recursive: true });
+    mkdirSync(join(root, 'victim'));
+    symlinkSync(outside, join(root, 'trash'));
+    expect(moveToTrash(join(root, 'victim'), join(root, 'trash'))).toBe(false);
+    expect(await emptyTrash(join(root, 'trash'), budgetOf())).toBe(0);
+    expect(readdirSync(outside)).toEqual(['precious']);
+    expect(existsSync(join(root, 'victim'))).toBe(true);
+  });
+
   test('sizes are those of the disk, without what is linked, and a time that was set does not count', async () => {
     const root = temporary();
     writeFileSync(join(root, 'file'), Buffer.alloc(1_000_000));
