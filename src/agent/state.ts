@@ -20,6 +20,8 @@ export interface CallTiming {
   readonly heartbeatTimeoutMs: number;
   readonly startToCloseMs: number;
   readonly workflowTaskTimeoutMs: number;
+  /** A tool call that nobody has taken after so long makes the workflow ask whether the lease's holder lives. */
+  readonly leaseLookMs?: number;
 }
 
 /** An execution's tie to the worker that holds its workspace. */

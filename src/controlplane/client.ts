@@ -121,6 +121,9 @@ function queueMethods({ get, write, command }: Verbs) {
       get(`${queuePath(id)}/config`, api.queueConfigSchema, undefined, call),
     listQueueWorkers: (id: string, call?: CallOptions) =>
       get(`${queuePath(id)}/workers`, v.array(api.workerSchema), undefined, call),
+    /** The live ones, and those that have registered and are about to poll (our server only; the cloud lists the live ones). */
+    listPresentQueueWorkers: (id: string, call?: CallOptions) =>
+      get(`${queuePath(id)}/workers`, v.array(api.workerSchema), { include_starting: 'true' }, call),
     /** Also those that are gone, of the last 24 hours; only our own server knows them. */
     listKnownQueueWorkers: (id: string, call?: CallOptions) =>
       get(`${queuePath(id)}/workers`, v.array(api.workerSchema), { include_gone: 'true' }, call),

@@ -198,6 +198,7 @@ function servicesOf({
     getResolvedEnvironment: (values) => controlPlane.getResolvedEnvironment(...values),
     getExecution: (values) => controlPlane.getExecution(...values),
     listKnownQueueWorkers: (values) => controlPlane.listKnownQueueWorkers(...values),
+    listPresentQueueWorkers: (values) => controlPlane.listPresentQueueWorkers(...values),
     publishEvents: ({ executionId, content }, { signal }) => sink.publishEvents(executionId, content, signal),
     updateExecution: ({ executionId, content }, { signal }) => sink.updateExecution(executionId, content, signal),
     saveSession: ({ executionId, content }, { signal }) => sink.saveSession(executionId, content, signal),

@@ -45,6 +45,7 @@ export type HostVocabulary = {
   readonly getResolvedEnvironment: Call<'getResolvedEnvironment'>;
   readonly getExecution: Call<'getExecution'>;
   readonly listKnownQueueWorkers: Call<'listKnownQueueWorkers'>;
+  readonly listPresentQueueWorkers: Call<'listPresentQueueWorkers'>;
   readonly publishEvents: Delivery<'publishEvents'>;
   readonly updateExecution: Delivery<'updateExecution'>;
   readonly saveSession: Delivery<'saveSession'>;

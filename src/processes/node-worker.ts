@@ -120,6 +120,7 @@ function hostOf(start: NodeStart, { host, redactor, groups }: Surroundings): Wor
       getResolvedEnvironment: (...values) => host.ask('getResolvedEnvironment', values),
       getExecution: (...values) => host.ask('getExecution', values),
       listKnownQueueWorkers: (...values) => host.ask('listKnownQueueWorkers', values),
+      listPresentQueueWorkers: (...values) => host.ask('listPresentQueueWorkers', values),
     },
     sink: {
       publishEvents: (executionId, content, signal) => host.ask('publishEvents', { executionId, content }, { signal }),

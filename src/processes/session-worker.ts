@@ -16,6 +16,7 @@ import { createWorkNumbers } from '../telemetry/work-numbers.ts';
 import { version } from '../version.ts';
 import type { Session } from '../worker/deps.ts';
 import type { RunningWorker } from '../worker/run.ts';
+import { journalIdentity } from '../worker/sole-journal.ts';
 import { chooseConcurrency } from './concurrency.ts';
 import type { InstanceScope } from './instance-scope.ts';
 import { isRefusedForGood, register, registerOnce, temporalOf, type RegistrationOptions } from './registration.ts';
@@ -220,6 +221,7 @@ function sessionOf(options: SessionWorkerOptions, registration: WorkerStartRespo
     queueId: queue.id,
     queueName: registration.queue_name ?? queue.name,
     taskQueue: registration.task_queue_name,
+    journalId: journalIdentity(place.journalDirectory),
     temporal: temporalOf(config, registration),
     ...(signingKey === undefined ? {} : { signingKey: Buffer.from(signingKey, 'base64') }),
     isLocal: registration.is_local === true,

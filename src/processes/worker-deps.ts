@@ -12,7 +12,7 @@ import type { Session, WorkerDeps } from '../worker/deps.ts';
 import { createExecutionTracker } from '../worker/executions.ts';
 import { createJournal, type Journal } from '../worker/journal.ts';
 import type { RunningWorker } from '../worker/run.ts';
-import { createSoleJournalProof, journalIdentity } from '../worker/sole-journal.ts';
+import { createSoleJournalProof } from '../worker/sole-journal.ts';
 
 /** What the process that registered a worker does for it: models, the control plane and the log stay there. */
 export interface WorkerHost extends Pick<WorkerDeps, 'models' | 'defaultModel' | 'checkModel'> {
@@ -87,16 +87,16 @@ function createWorkerDeps(
   { journal, publisher }: { readonly journal: Journal; readonly publisher: Publisher },
 ): WorkerDeps {
   const { controlPlane, models, defaultModel, checkModel, spawner, redactor, log, meter } = host;
-  const calls = createCallRegistry(
-    journal,
-    (error) => log.error('The journal could not be written', { reason: messageOf(error) }),
-    createSoleJournalProof({
+  const calls = createCallRegistry(journal, {
+    onJournalError: (error) => log.error('The journal could not be written', { reason: messageOf(error) }),
+    isSoleJournal: createSoleJournalProof({
       client: controlPlane,
       queueId: session.queueId,
-      journalId: journalIdentity(host.journalDirectory),
+      journalId: session.journalId,
       now: () => systemClock.now(),
     }),
-  );
+    runningMax: session.concurrentActivitiesMax,
+  });
   return {
     controlPlane,
     models,

@@ -12,6 +12,10 @@ export interface CallIdentity {
   readonly effect: ToolEffect | 'model';
   /** When Temporal scheduled the first attempt (epoch milliseconds); absent where that is not known. */
   readonly scheduledAtMs?: number;
+  /** It is given to the writer of this journal and to nobody else, so that what is not written here has not happened. */
+  readonly isOursAlone?: boolean;
+  /** Somebody who has vanished may have begun it. */
+  readonly mayHaveStarted?: boolean;
 }
 
 /** Why a running call is told to stop: a person cancelled the execution, or this worker's drain limit is over. */
@@ -61,12 +65,15 @@ const outputFlushCharactersMax = 4_000;
 /** Whether no worker with another journal can have got a call since then. Must not throw. */
 export type SoleJournalProof = (sinceMs: number) => Promise<boolean>;
 
-export function createCallRegistry(
-  journal: Journal,
-  onJournalError: (error: unknown) => void,
-  isSoleJournal: SoleJournalProof = () => Promise.resolve(false),
-): CallRegistry {
-  return new LiveCalls(journal, onJournalError, isSoleJournal);
+export interface CallRegistryOptions {
+  readonly onJournalError: (error: unknown) => void;
+  readonly isSoleJournal?: SoleJournalProof;
+  /** More than so many wait for their turn. */
+  readonly runningMax: number;
+}
+
+export function createCallRegistry(journal: Journal, options: CallRegistryOptions): CallRegistry {
+  return new LiveCalls(journal, options);
 }
 
 /** Lives as long as the worker; what it knows of running calls dies with it, what it wrote does not. */
@@ -75,10 +82,13 @@ class LiveCalls implements CallRegistry {
   private repaid = 0;
   private stopReason: StopReason | undefined;
 
+  /** Calls that run; the others in `live` wait, in the order of `waiting`. */
+  private running = 0;
+  private readonly waiting = new Set<() => void>();
+
   constructor(
     private readonly journal: Journal,
-    private readonly onJournalError: (error: unknown) => void,
-    private readonly isSoleJournal: SoleJournalProof,
+    private readonly options: CallRegistryOptions,
   ) {}
 
   get liveCount(): number {
@@ -119,8 +129,8 @@ class LiveCalls implements CallRegistry {
 
   /** An attempt that died with its worker before it wrote a word is harmless if that worker can only have been one of ours. */
   private async hasReachedNobody(call: CallIdentity, entry: JournalEntry | undefined): Promise<boolean> {
-    if (entry?.hasStarted === true || call.scheduledAtMs === undefined) return false;
-    return await this.isSoleJournal(call.scheduledAtMs);
+    if (entry?.hasStarted === true || call.mayHaveStarted === true || call.scheduledAtMs === undefined) return false;
+    return (await this.options.isSoleJournal?.(call.scheduledAtMs)) ?? false;
   }
 
   private async perform<Result>(
@@ -141,7 +151,41 @@ class LiveCalls implements CallRegistry {
       await execution.append([received, { ...recordBase(call), type: 'finished', result }], { isSynced });
       return result;
     }
-    if (call.effect === 'model' && entry?.hasStarted === true) this.repaid++;
+    await this.turn(controller.signal);
+    try {
+      return await this.begin(call, operations, controller, execution);
+    } finally {
+      this.running -= 1;
+      const [next] = this.waiting;
+      next?.();
+    }
+  }
+
+  /** Resolves when one more may run, or when the call was told to stop: then it has only its end to write down. */
+  private async turn(signal: AbortSignal): Promise<void> {
+    if (this.running >= this.options.runningMax && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const go = (): void => {
+          this.waiting.delete(go);
+          signal.removeEventListener('abort', go);
+          resolve();
+        };
+        this.waiting.add(go);
+        signal.addEventListener('abort', go);
+      });
+    }
+    this.running += 1;
+  }
+
+  private async begin<Result>(
+    call: CallIdentity,
+    operations: CallOperations<Result>,
+    controller: AbortController,
+    execution: ExecutionJournal,
+  ): Promise<Result> {
+    const isSynced = call.effect === 'side_effecting';
+    const received = { ...recordBase(call), type: 'received', attempt: call.attempt } as const;
+    if (call.effect === 'model' && execution.entry(call.callId)?.hasStarted === true) this.repaid++;
     const started = { ...recordBase(call), type: 'started' } as const;
     if (operations.prepare === undefined) {
       await execution.append([received, started], { isSynced });
@@ -160,7 +204,7 @@ class LiveCalls implements CallRegistry {
     execution: ExecutionJournal,
   ): Promise<Result> {
     const isSynced = call.effect === 'side_effecting';
-    const trace = createOutputTrace(call, execution, this.onJournalError);
+    const trace = createOutputTrace(call, execution, this.options.onJournalError);
     const { signal } = controller;
     try {
       const result = await operations.start({ signal, onOutput: (text) => trace.push(text) });
@@ -168,11 +212,13 @@ class LiveCalls implements CallRegistry {
       // The work is done and its result is in memory: a disk that fills up now must not lose it.
       await execution
         .append([{ ...recordBase(call), type: 'finished', result }], { isSynced })
-        .catch(this.onJournalError);
+        .catch(this.options.onJournalError);
       return result;
     } catch (error) {
       if (call.effect !== 'side_effecting') {
-        await execution.append([{ ...recordBase(call), type: 'released' }], { isSynced }).catch(this.onJournalError);
+        await execution
+          .append([{ ...recordBase(call), type: 'released' }], { isSynced })
+          .catch(this.options.onJournalError);
       }
       throw error;
     } finally {
@@ -187,7 +233,8 @@ class LiveCalls implements CallRegistry {
  */
 export function mayStart(call: CallIdentity, entry: JournalEntry | undefined): boolean {
   if (call.effect !== 'side_effecting') return true;
-  if (entry?.hasStarted === true) return false;
+  if (entry?.hasStarted === true || call.mayHaveStarted === true) return false;
+  if (call.isOursAlone === true) return true;
   for (let earlier = 1; earlier < call.attempt; earlier++) {
     if (entry?.attempts.has(earlier) !== true) return false;
   }

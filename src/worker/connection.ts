@@ -105,6 +105,26 @@ export async function lookAtTaskQueue(
   };
 }
 
+/** Since somebody began to poll a queue for activities; infinite when nobody has in the minutes that Temporal remembers. */
+export async function lastPollAgeMs(
+  connection: NativeConnection,
+  namespace: string,
+  taskQueue: string,
+): Promise<number> {
+  const { pollers } = await connection.withDeadline(Date.now() + pollersLimitMs, () =>
+    connection.workflowService.describeTaskQueue({
+      namespace,
+      taskQueue: { name: taskQueue },
+      taskQueueType: TASK_QUEUE_TYPE_ACTIVITY,
+    }),
+  );
+  const times = pollers.map(({ lastAccessTime: at }) => Number(at?.seconds ?? 0) * 1000);
+  return Date.now() - Math.max(-Infinity, ...times);
+}
+
+/** The workflow waits for the answer; without one the worker that is asked about counts as alive. */
+const pollersLimitMs = 5_000;
+
 export function connectionError(temporal: TemporalAddress, error: unknown): KubiyaError {
   const text = `${messageOf(error)} ${error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : ''}`;
   const common = { cause: error, isRetryable: false };

@@ -31,6 +31,8 @@ export interface Session {
   readonly queueId: string;
   readonly queueName: string;
   readonly taskQueue: string;
+  /** Of the journal that this worker writes (worker/sole-journal.ts): the same after a restart, so it names what it holds. */
+  readonly journalId: string;
   readonly temporal: TemporalAddress;
   /** Key of the payload signatures; absent where Temporal authenticates its clients. */
   readonly signingKey?: Uint8Array;
@@ -56,7 +58,7 @@ export interface Session {
 export interface WorkerDeps {
   readonly controlPlane: Pick<
     ControlPlaneClient,
-    'getAgent' | 'listResolvedSkills' | 'getResolvedEnvironment' | 'getExecution'
+    'getAgent' | 'listResolvedSkills' | 'getResolvedEnvironment' | 'getExecution' | 'listPresentQueueWorkers'
   >;
   readonly models: ModelClient;
   /** The model to use when neither the user, the execution nor the agent names one; throws the `no_provider` error. */

@@ -1,14 +1,16 @@
-// A Temporal worker that polls for as long as it is wanted: when its connection is lost for good, another one takes its place.
-import { Worker, type NativeConnection } from '@temporalio/worker';
+// Polls Temporal, the shared queue and this worker's own, for as long as it is wanted: a connection lost for good is replaced.
+import { Worker, type NativeConnection, type WorkerOptions } from '@temporalio/worker';
 import { workflowBundle } from '#generated/workflow-bundle';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { backoffDelayMs } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
 import { createPayloadSignatureCodec } from '../lib/payload-signature.ts';
-import { workerIdentity } from '../protocol/workflow.ts';
+import { workerIdentity, workerTaskQueue } from '../protocol/workflow.ts';
 import { createActivities } from './activities/index.ts';
-import { connect, connectionError, connectOnce } from './connection.ts';
+import type { CallToolInput } from './activities/types.ts';
+import { connect, connectionError, connectOnce, lastPollAgeMs } from './connection.ts';
 import type { Session, TemporalAddress, WorkerDeps } from './deps.ts';
+import { createSlotBudget } from './slots.ts';
 import { workerTuning } from './tuning.ts';
 
 export interface Polling {
@@ -21,6 +23,8 @@ export interface Polling {
   renew(temporal: TemporalAddress): Promise<void>;
 }
 
+/** The SDK's default. */
+const localActivitiesMax = 100;
 /** The drain ladder decides when calls stop, not the SDK; a day is for ever here. */
 const sdkGraceMs = 24 * 60 * 60 * 1000;
 /** Between attempts to poll again; an outage has no limit. */
@@ -35,13 +39,13 @@ const stateLookMs = 1_000;
 /** Resolves when the worker polls. Throws a KubiyaError when Temporal cannot be reached or refuses, else the signal's reason. */
 export async function startPolling(session: Session, deps: WorkerDeps, signal: AbortSignal): Promise<Polling> {
   const connection = await connect(session, session.temporal, deps, signal);
-  const worker = await createWorker(session, deps, connection, session.temporal);
-  return new LastingPolling(session, deps, { connection, worker });
+  return new LastingPolling(session, deps, await createLine(session, deps, connection, session.temporal));
 }
 
+/** One for the shared queue (workflows and model calls), one for this worker's own (tool calls of what it holds). */
 interface Line {
   readonly connection: NativeConnection;
-  readonly worker: Worker;
+  readonly workers: readonly Worker[];
 }
 
 /** Lives until it is told to stop, over as many connections as that takes. */
@@ -69,24 +73,32 @@ class LastingPolling implements Polling {
 
   stop(): void {
     this.#stopping.abort();
-    if (this.#line.worker.getState() === 'RUNNING') this.#line.worker.shutdown();
+    shutDown(this.#line);
   }
 
   async renew(next: TemporalAddress): Promise<void> {
     refuseOtherNamespace(this.#temporal, next);
-    const { worker, connection } = this.#line;
-    const isSamePlace = next.address === this.#temporal.address && next.isTls === this.#temporal.isTls;
-    if (worker.getState() !== 'RUNNING') {
-      this.#renewed.abort(); // the next attempt takes it
-    } else if (isSamePlace && next.apiKey !== undefined) {
-      await connection.setApiKey(next.apiKey);
-    } else {
-      const other = await connect(this.#session, next, this.#deps, this.#stopping.signal);
-      worker.connection = other;
-      this.#line = { connection: other, worker };
-      await connection.close();
-    }
+    const line = this.#line;
+    if (isRunning(line)) await this.#move(line, this.#temporal, next);
     this.#temporal = next;
+    this.#renewed.abort(); // an attempt to poll again takes it
+  }
+
+  /** Rejects, with the line as it was, when that cannot be reached. */
+  async #move(line: Line, from: TemporalAddress, to: TemporalAddress): Promise<void> {
+    const isSamePlace = to.address === from.address && to.isTls === from.isTls;
+    if (isSamePlace && to.apiKey !== undefined) {
+      await line.connection.setApiKey(to.apiKey);
+      return;
+    }
+    const connection = await connect(this.#session, to, this.#deps, this.#stopping.signal);
+    if (line !== this.#line) {
+      await connection.close(); // it has failed meanwhile, and the next one is made with what is said now
+      return;
+    }
+    for (const worker of line.workers) worker.connection = connection;
+    this.#line = { connection, workers: line.workers };
+    await line.connection.close();
   }
 
   async #run(): Promise<void> {
@@ -94,7 +106,7 @@ class LastingPolling implements Polling {
     for (let faults = 1; ; faults += 1) {
       const startedMs = clock.elapsed();
       try {
-        await runOnce(this.#line.worker, clock, this.#stopping.signal);
+        await runOnce(this.#line, clock, this.#stopping.signal);
         return;
       } catch (error) {
         if (this.#stopping.signal.aborted) return;
@@ -102,6 +114,7 @@ class LastingPolling implements Polling {
         if (faults >= faultsMax) throw error;
         log.warn('Polling Temporal has failed and begins anew; running calls go on', { reason: messageOf(error) });
       } finally {
+        shutDown(this.#line);
         // What is left of a failed worker may still hold it.
         await this.connection.close().catch(() => undefined);
       }
@@ -123,32 +136,52 @@ class LastingPolling implements Polling {
       const temporal = this.#temporal;
       try {
         const connection = await connectOnce(this.#session, temporal);
-        const worker = await createWorker(this.#session, this.#deps, connection, temporal);
+        const line = await createLine(this.#session, this.#deps, connection, temporal);
         log.info('Polling Temporal again', { address: temporal.address, attempt });
-        return { connection, worker };
+        return await this.#caughtUp(line, temporal);
       } catch (error) {
         log.debug('Temporal cannot be polled yet', { attempt, reason: messageOf(error) });
       }
     }
     return undefined;
   }
+
+  /** The line, which does not poll yet, with what was said while it was made. */
+  async #caughtUp(line: Line, made: TemporalAddress): Promise<Line> {
+    for (let from = made; from !== this.#temporal;) {
+      const to = this.#temporal;
+      this.#line = line;
+      await this.#move(line, from, to);
+      line = this.#line;
+      from = to;
+    }
+    return line;
+  }
 }
 
-/** Resolves when the worker was told to stop and is done; rejects as soon as it has failed. */
-async function runOnce(worker: Worker, clock: Clock, stopping: AbortSignal): Promise<void> {
+/** Resolves when the workers were told to stop and are done; rejects as soon as one has failed. */
+async function runOnce({ workers }: Line, clock: Clock, stopping: AbortSignal): Promise<void> {
   const over = new AbortController();
   const watched = async (): Promise<void> => {
-    while (worker.getState() !== 'FAILED') await clock.sleep(stateLookMs, over.signal);
+    while (!workers.some((worker) => worker.getState() === 'FAILED')) await clock.sleep(stateLookMs, over.signal);
     throw new Error('the worker of the Temporal SDK has failed');
   };
-  const running = worker.run();
+  const running = Promise.all(workers.map((worker) => worker.run()));
   running.catch(() => undefined); // may come long after its failure was seen
-  if (stopping.aborted) worker.shutdown();
+  if (stopping.aborted) for (const worker of workers) worker.shutdown();
   try {
     await Promise.race([running, watched()]);
   } finally {
     over.abort();
   }
+}
+
+function isRunning({ workers }: Line): boolean {
+  return workers.every((worker) => worker.getState() === 'RUNNING');
+}
+
+function shutDown({ workers }: Line): void {
+  for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
 }
 
 function refuseOtherNamespace(now: TemporalAddress, next: TemporalAddress): void {
@@ -164,29 +197,48 @@ function refuseOtherNamespace(now: TemporalAddress, next: TemporalAddress): void
 }
 
 /** Closes the connection when there can be no worker. */
-async function createWorker(
+async function createLine(
   session: Session,
   deps: WorkerDeps,
   connection: NativeConnection,
   temporal: TemporalAddress,
-): Promise<Worker> {
+): Promise<Line> {
   const codec = session.signingKey === undefined ? undefined : createPayloadSignatureCodec(session.signingKey);
-  try {
-    return await Worker.create({
+  const budget = createSlotBudget(session.concurrentActivitiesMax);
+  const lastPollAge = (taskQueue: string): Promise<number> => lastPollAgeMs(connection, temporal.namespace, taskQueue);
+  const activities = createActivities(session, deps, lastPollAge);
+  const create = (options: Partial<WorkerOptions> & Pick<WorkerOptions, 'taskQueue'>): Promise<Worker> =>
+    Worker.create({
       connection,
       namespace: temporal.namespace,
-      taskQueue: session.taskQueue,
       identity: workerIdentity(session.workerId),
-      workflowBundle: { code: workflowBundle },
-      activities: { ...createActivities(session, deps) },
       ...(codec === undefined ? {} : { dataConverter: { payloadCodecs: [codec] } }),
-      maxConcurrentActivityTaskExecutions: session.concurrentActivitiesMax,
-      maxConcurrentWorkflowTaskExecutions: Math.max(2, session.concurrentWorkflowsMax),
       ...workerTuning(session.isLocal),
+      tuner: {
+        activityTaskSlotSupplier: budget.forQueue(),
+        workflowTaskSlotSupplier: fixedSlots(Math.max(2, session.concurrentWorkflowsMax)),
+        localActivityTaskSlotSupplier: fixedSlots(localActivitiesMax),
+        nexusTaskSlotSupplier: fixedSlots(1),
+      },
       shutdownGraceTime: sdkGraceMs,
+      ...options,
     });
+  try {
+    // The own one first: what this worker prepares is sent there.
+    const own = await create({
+      taskQueue: workerTaskQueue(session.taskQueue, session.journalId),
+      activities: { callTool: (input: CallToolInput) => activities.callTool(input) },
+    });
+    const shared = await create({
+      taskQueue: session.taskQueue,
+      workflowBundle: { code: workflowBundle },
+      activities: { ...activities },
+    });
+    return { connection, workers: [own, shared] };
   } catch (error) {
     await connection.close();
     throw connectionError(temporal, error);
   }
 }
+
+const fixedSlots = (numSlots: number) => ({ type: 'fixed-size', numSlots }) as const;

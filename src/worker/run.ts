@@ -65,7 +65,11 @@ export async function startWorker(session: Session, deps: WorkerDeps, signal: Ab
   return {
     ended,
     ...createLadder(polling, ended, deps),
-    slots: () => ({ used: calls.liveCount, max: session.concurrentActivitiesMax }),
+    // One that was taken and waits for its turn uses none.
+    slots: () => ({
+      used: Math.min(calls.liveCount, session.concurrentActivitiesMax),
+      max: session.concurrentActivitiesMax,
+    }),
     temporal: () => watch.health(),
     work: () => executions.snapshot(calls.liveExecutions()),
     settle: (id, end) => executions.settled(id, end),

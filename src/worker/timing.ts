@@ -11,6 +11,13 @@ export const remoteHeartbeatEveryMs = 10_000;
 const localWorkflowTaskTimeoutMs = 3_000;
 const remoteWorkflowTaskTimeoutMs = 10_000;
 
+/**
+ * A worker that is started again is back within a second or two, locally; noticed after 3 s, a killed one's execution goes on
+ * elsewhere within 10 s of the kill. Remotely a new machine may have to be found for it.
+ */
+const localLeaseLookMs = 3_000;
+const remoteLeaseLookMs = 30_000;
+
 /** Around a tool's own limit: starting, stopping its processes and writing the journal must fit as well. */
 const activityMarginMs = 60_000;
 
@@ -19,5 +26,6 @@ export function callTiming(isLocal: boolean, toolTimeMsMax: number): CallTiming 
     heartbeatTimeoutMs: isLocal ? localHeartbeatTimeoutMs : remoteHeartbeatTimeoutMs,
     startToCloseMs: toolTimeMsMax + activityMarginMs,
     workflowTaskTimeoutMs: isLocal ? localWorkflowTaskTimeoutMs : remoteWorkflowTaskTimeoutMs,
+    leaseLookMs: isLocal ? localLeaseLookMs : remoteLeaseLookMs,
   };
 }

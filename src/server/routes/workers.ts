@@ -21,6 +21,7 @@ import { withoutUndefined } from '../store/resources.ts';
 import { takeOver } from '../takeover.ts';
 
 const tag = 'workers';
+const boolean = v.picklist(['true', 'false']);
 /** A worker is alive until it has missed two heartbeats and half of the third. */
 const liveIntervals = 2.5;
 /** Log lines kept of a worker, as many as the cloud keeps. */
@@ -59,17 +60,20 @@ function addRegistration(app: Hono, deps: ServerDeps): void {
     '/api/v1/worker-queues/:id/workers',
     route({
       summary: 'The live workers of a queue',
-      description: 'With include_gone=true those of the last 24 hours.',
+      description:
+        'With include_gone=true those of the last 24 hours, with include_starting=true also those that have not sent a heartbeat yet.',
       tag,
       answers: { 200: v.array(workerSchema) },
       refusals: [404, 422],
     }),
-    query(v.object({ include_gone: v.nullish(v.picklist(['true', 'false'])) })),
+    query(v.object({ include_gone: v.nullish(boolean), include_starting: v.nullish(boolean) })),
     (context) => {
       const { id } = findQueue(deps, context.req.param('id'));
       dropDeadWorkers(deps, id);
-      const includesGone = context.req.valid('query').include_gone === 'true';
-      return context.json((includesGone ? store.queues.knownWorkers(id) : store.queues.liveWorkers(id)).map(show));
+      const { include_gone, include_starting } = context.req.valid('query');
+      if (include_gone === 'true') return context.json(store.queues.knownWorkers(id).map(show));
+      const workers = include_starting === 'true' ? presentWorkers(deps, id) : store.queues.liveWorkers(id);
+      return context.json(workers.map(show));
     },
   );
 }

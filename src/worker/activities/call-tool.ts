@@ -39,6 +39,9 @@ export function createCallTool(
           attempt: attempt.number,
           scheduledAtMs: attempt.scheduledAtMs,
           effect: call.effect,
+          // Nobody but the holder of the lease gets it.
+          isOursAlone: input.prepared.lease?.journalId === session.journalId,
+          mayHaveStarted: input.mayHaveStarted === true,
         },
         {
           // A control plane that is away must not make a call that never ran look interrupted.

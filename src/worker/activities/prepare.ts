@@ -12,6 +12,7 @@ import type { Session, WorkerDeps } from '../deps.ts';
 import { callTiming } from '../timing.ts';
 import { asFailure } from './attempt.ts';
 import type { ExecutionContexts } from './execution-context.ts';
+import { ownLease } from './lease.ts';
 import type { AgentActivities } from './types.ts';
 
 /** Finding a running Ollama and reading three small resources; the local activity itself may take 30 s. */
@@ -65,6 +66,7 @@ export function createPrepare(
         limits:
           typeof environment.timeout === 'number' ? { ...limits, wallTimeMsMax: environment.timeout * 1000 } : limits,
         timing: callTiming(session.isLocal, limits.toolTimeMsMax),
+        lease: ownLease(session),
         ...(traceparent === undefined ? {} : { traceparent }),
       };
       const overruled = overruledTimes(toolset, session.activityTimeoutMs);

@@ -1,5 +1,13 @@
 // What the workflow asks of the activities and what they bring back; everything here is stored in Temporal's history.
-import type { AgentState, Membership, ModelFact, Outcome, PendingCall, PreparedAgent } from '../../agent/state.ts';
+import type {
+  AgentState,
+  Lease,
+  Membership,
+  ModelFact,
+  Outcome,
+  PendingCall,
+  PreparedAgent,
+} from '../../agent/state.ts';
 import type { ModelMessage } from '../../protocol/model.ts';
 import type { AgentExecutionInput } from '../../protocol/workflow.ts';
 
@@ -16,6 +24,15 @@ export interface CallToolInput {
   readonly turn: number;
   readonly prepared: PreparedAgent;
   readonly call: Pick<PendingCall, 'callId' | 'toolCallId' | 'name' | 'arguments' | 'effect'>;
+  /** A worker that has vanished may have begun it, so one with a side effect is not begun here. */
+  readonly mayHaveStarted?: boolean;
+}
+
+export interface LookAtLeaseInput {
+  readonly executionId: string;
+  /** The call that nobody took. */
+  readonly callId: string;
+  readonly lease: Lease;
 }
 
 export interface ToolFact {
@@ -53,6 +70,8 @@ export interface AgentActivities {
   callModel(input: CallModelInput): Promise<ModelFact>;
   /** One tool call, at most once for each call id (see worker/calls.ts). */
   callTool(input: CallToolInput): Promise<ToolFact>;
+  /** Local activity: the lease as it was while its holder lives, else this worker's own. */
+  lookAtLease(input: LookAtLeaseInput): Promise<Lease>;
   /** Local activity: hands a change of state to the publisher; at the end waits a bounded time until it has arrived. */
   report(input: ReportInput): Promise<void>;
 }

@@ -1,8 +1,9 @@
 // How the workflow runs model and tool calls as activities: timeouts, retries, and which failures end the execution.
 import * as workflow from '@temporalio/workflow';
-import type { FailureType, ModelFact, PreparedAgent } from '../../agent/state.ts';
+import type { FailureType, Lease, ModelFact, PreparedAgent } from '../../agent/state.ts';
 import { fatalFailureType } from '../../protocol/workflow.ts';
-import type { AgentActivities, CallModelInput, CallToolInput, ToolFact } from '../activities/types.ts';
+import type { AgentActivities, CallModelInput, ToolFact } from '../activities/types.ts';
+import { LeasedTools, type ToolCall } from './leased-tools.ts';
 
 export interface FatalFailure {
   readonly message: string;
@@ -24,7 +25,9 @@ export const bookkeeping = workflow.proxyLocalActivities<Pick<AgentActivities, '
 
 export interface Calls {
   model(input: CallModelInput): Promise<ModelFact>;
-  tool(input: Omit<CallToolInput, 'prepared'>): Promise<ToolFact>;
+  tool(call: ToolCall): Promise<ToolFact>;
+  /** As it stands now; undefined for an execution that an older worker began. */
+  lease(): Lease | undefined;
 }
 
 /** Attempts are spent by lost workers as well as by failing providers (which stop themselves earlier): a bound, not a policy. */
@@ -53,11 +56,13 @@ export function createCalls(prepared: PreparedAgent): Calls {
     cancellationType: workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
   };
   const models = workflow.proxyActivities<Pick<AgentActivities, 'callModel'>>({ ...common, retry });
+  const model: Calls['model'] = (input) => models.callModel(input);
+  if (prepared.lease !== undefined) {
+    const tools = new LeasedTools(prepared, prepared.lease, { ...common, retry: toolRetry });
+    return { model, tool: (call) => tools.call(call), lease: () => tools.lease };
+  }
   const tools = workflow.proxyActivities<Pick<AgentActivities, 'callTool'>>({ ...common, retry: toolRetry });
-  return {
-    model: (input) => models.callModel(input),
-    tool: (input) => tools.callTool({ ...input, prepared }),
-  };
+  return { model, tool: (call) => tools.callTool({ ...call, prepared }), lease: () => undefined };
 }
 
 /** A failure that ends the execution; undefined for a cancellation or a bug, which Temporal shall see. */

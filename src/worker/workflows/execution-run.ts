@@ -112,7 +112,7 @@ export class ExecutionRun {
       if (step.type === 'wait') await this.wait(step, prepared);
       else if (step.type === 'model') await this.turn(prepared, calls);
       else await this.runTools(step.calls, calls);
-      if (this.mayContinueAsNew()) await this.continueAsNew(prepared);
+      if (this.mayContinueAsNew()) await this.continueAsNew(prepared, calls);
     }
   }
 
@@ -153,7 +153,9 @@ export class ExecutionRun {
     return workflow.workflowInfo().continueAsNewSuggested && this.state.pendingCalls.length === 0;
   }
 
-  private async continueAsNew(prepared: PreparedAgent): Promise<void> {
+  private async continueAsNew(before: PreparedAgent, calls: Calls): Promise<void> {
+    const lease = calls.lease();
+    const prepared = lease === undefined ? before : { ...before, lease };
     const next = workflow.makeContinueAsNewFunc<(input: unknown, carried: Carried) => Promise<AgentExecutionResult>>({
       workflowType: this.spec.workflowType,
       workflowTaskTimeout: prepared.timing.workflowTaskTimeoutMs,

@@ -43,7 +43,7 @@ const unexpected = (error: unknown): never => {
 /** A worker process: what it has in memory dies with it, the directory stays. */
 async function bootWorker(): Promise<{ registry: CallRegistry; journal: Journal }> {
   const journal = await openJournal();
-  return { journal, registry: createCallRegistry(journal, unexpected) };
+  return { journal, registry: createCallRegistry(journal, { onJournalError: unexpected, runningMax: 10 }) };
 }
 
 function operations(work: () => Promise<string>): CallOperations<string> {
@@ -184,7 +184,11 @@ test('an attempt that nobody wrote down is harmless only when this journal is pr
   const runWith = async (call: CallIdentity, isSole: boolean): Promise<string> => {
     const asked: number[] = [];
     const journal = await openJournal();
-    const registry = createCallRegistry(journal, unexpected, async (sinceMs) => asked.push(sinceMs) > 0 && isSole);
+    const registry = createCallRegistry(journal, {
+      onJournalError: unexpected,
+      isSoleJournal: async (sinceMs) => asked.push(sinceMs) > 0 && isSole,
+      runningMax: 10,
+    });
     const result = await registry.run(
       call,
       operations(async () => 'ran'),
@@ -209,7 +213,11 @@ test('a call whose preparation failed has not started, and starts once on a late
 test('a call that has started is never proven harmless', async () => {
   writeFileSync(fileOf(), line('received', { attempt: 1 }) + line('started', {}));
   const journal = await openJournal();
-  const registry = createCallRegistry(journal, unexpected, () => unexpected(new Error('nobody needs to be asked')));
+  const registry = createCallRegistry(journal, {
+    onJournalError: unexpected,
+    isSoleJournal: () => unexpected(new Error('nobody needs to be asked')),
+    runningMax: 10,
+  });
   expect(await registry.run({ ...identity(2), scheduledAtMs: 1_000 }, operations(never))).toBe('interrupted:');
 });
 
