@@ -461,11 +461,14 @@ export const skillTypes = [
   'data_visualization',
   'workflow_executor',
   'custom',
+  'agent_communication',
+  'wait_for_approval',
 ] as const;
 
 export const createSkillSchema = v.object({
   name: name(1, 255),
   type: v.picklist(skillTypes),
+  variant: optionalText,
   description: optionalText,
   icon: optionalText,
   enabled: optionalFlag,
@@ -479,6 +482,7 @@ export const skillSchema = v.object({
   ...stored,
   name: text,
   type: text,
+  variant: optionalText,
   description: optionalText,
   icon: optionalText,
   enabled: v.optional(v.boolean(), true),

@@ -33,6 +33,8 @@ export const resolvedSkillSchema = v.object({
   name: v.string(),
   type: v.string(),
   description: v.nullish(v.string()),
+  /** Preset of its keys, unless the configuration names one. */
+  variant: v.nullish(v.string()),
   enabled: v.optional(v.boolean(), true),
   configuration: v.optional(v.record(v.string(), v.unknown()), {}),
 });

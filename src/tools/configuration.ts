@@ -46,7 +46,7 @@ export function parseConfiguration<TEntries extends v.ObjectEntries, TVariant ex
   const problems: string[] = [];
   // The control plane sends null for keys that are not set.
   const set = Object.entries(skill.configuration).filter(([, value]) => value !== null);
-  const variant = skill.configuration['variant'] ?? undefined;
+  const variant = skill.configuration['variant'] ?? skill.variant ?? undefined;
   if (variant !== undefined && !isVariant(variants, variant)) {
     const known = Object.keys(variants);
     const choice = known.length === 0 ? `skills of type ${skill.type} have none` : `expected ${known.join(', ')}`;

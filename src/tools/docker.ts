@@ -30,12 +30,12 @@ const actionNames = [
 ] as const;
 type ActionName = (typeof actionNames)[number];
 /** What the variant `containers_only` leaves, whatever is allowed besides. */
-const containerActions: readonly string[] = [
+const containerActions: ReadonlySet<string> = new Set([
   ...actionNames.filter((name) => name.includes('container')),
   'list_images',
   'inspect_image',
   'pull_image',
-];
+]);
 
 /** Containers that a workspace's machine carries beside everything else. */
 const containersMaxDefault = 10;
@@ -105,7 +105,7 @@ function createDockerTools(skill: ResolvedSkill): SkillTools {
     ownOnly: configuration.all_containers !== true,
   };
   const wanted: readonly string[] = configuration.allowed_operations ?? actionNames;
-  const isPossible = (name: string): boolean => variant !== 'containers_only' || containerActions.includes(name);
+  const isPossible = (name: string): boolean => variant !== 'containers_only' || containerActions.has(name);
   const tools = [
     ...containerTools(policy),
     ...imageTools(policy),

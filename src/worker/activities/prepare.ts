@@ -55,12 +55,12 @@ export function createPrepare(
         }),
         model,
         modelOptions: modelOptionsOf(agent, input.model_config ?? {}),
-        skills: enabledSkills.map(({ id, name, type, configuration }) => ({
+        skills: enabledSkills.map(({ id, name, type, variant, configuration }) => ({
           id,
           name,
           type,
           enabled: true,
-          configuration: configuration ?? {},
+          configuration: { ...(typeof variant === 'string' ? { variant } : {}), ...configuration },
         })),
         ...(workingDirectory === undefined ? {} : { workingDirectory }),
         limits:

@@ -160,3 +160,12 @@ describe('a toolset', () => {
     ).toBeDefined();
   });
 });
+
+test('the record of a skill names its variant, and its configuration another', () => {
+  const effect = (configuration: Record<string, unknown>) =>
+    createToolset([{ ...skill('shell', configuration), variant: 'read_only' }])
+      .tools.get('run_shell_command')
+      ?.effect('{"command":"ls"}');
+  expect(effect({})).toBe('read_only');
+  expect(effect({ variant: 'full_access' })).toBe('side_effecting');
+});
