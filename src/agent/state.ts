@@ -57,9 +57,14 @@ export interface ModelPrice {
   readonly isEstimated?: boolean;
 }
 
+/** Whose configuration an execution runs with; `dynamic` has brought its own. */
+export type EntityKind = 'agent' | 'team' | 'dynamic';
+
 /** What the first activity resolved: the agent as it is for the whole execution. Holds no secret: it is in the history. */
 export interface PreparedAgent {
   readonly agentId: string;
+  /** Absent: an agent. */
+  readonly entityKind?: EntityKind;
   readonly agentName: string;
   /** `updated_at` of the agent when the execution began. */
   readonly agentVersion: string;
@@ -148,6 +153,10 @@ export interface AgentState {
   readonly usage: Usage;
   /** US dollars spent on model calls so far. */
   readonly costUsd?: number;
+  /** Turns that members of the team have used; their tokens and costs are in `usage` and `costUsd`. */
+  readonly memberTurns?: number;
+  /** Members' parts begun so far, which are numbered. */
+  readonly membersStarted?: number;
   /** How many times the transcript was cut for the model's window since the last answer. */
   readonly compactionLevel: number;
   /** Set once the agent has nothing left to do. */

@@ -194,6 +194,11 @@ function servicesOf({
   };
   return {
     getAgent: (values) => controlPlane.getAgent(...values),
+    getTeam: (values) => controlPlane.getTeam(...values),
+    listAgents: (values) => controlPlane.listAgents(...values),
+    listSkills: (values) => controlPlane.listSkills(...values),
+    createExecution: (values) => controlPlane.createExecution(...values),
+    reportJobStatus: (values) => controlPlane.reportJobStatus(...values),
     listResolvedSkills: (values) => controlPlane.listResolvedSkills(...values),
     getResolvedEnvironment: (values) => controlPlane.getResolvedEnvironment(...values),
     getExecution: (values) => controlPlane.getExecution(...values),

@@ -41,6 +41,11 @@ type Word<Value> = Question<Value, void>;
 /** What the Node process asks and tells the binary. */
 export type HostVocabulary = {
   readonly getAgent: Call<'getAgent'>;
+  readonly getTeam: Call<'getTeam'>;
+  readonly listAgents: Call<'listAgents'>;
+  readonly listSkills: Call<'listSkills'>;
+  readonly createExecution: Call<'createExecution'>;
+  readonly reportJobStatus: Call<'reportJobStatus'>;
   readonly listResolvedSkills: Call<'listResolvedSkills'>;
   readonly getResolvedEnvironment: Call<'getResolvedEnvironment'>;
   readonly getExecution: Call<'getExecution'>;

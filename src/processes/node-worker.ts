@@ -116,6 +116,11 @@ function hostOf(start: NodeStart, { host, redactor, groups }: Surroundings): Wor
   return {
     controlPlane: {
       getAgent: (...values) => host.ask('getAgent', values),
+      getTeam: (...values) => host.ask('getTeam', values),
+      listAgents: (...values) => host.ask('listAgents', values),
+      listSkills: (...values) => host.ask('listSkills', values),
+      createExecution: (...values) => host.ask('createExecution', values),
+      reportJobStatus: (...values) => host.ask('reportJobStatus', values),
       listResolvedSkills: (...values) => host.ask('listResolvedSkills', values),
       getResolvedEnvironment: (...values) => host.ask('getResolvedEnvironment', values),
       getExecution: (...values) => host.ask('getExecution', values),

@@ -31,12 +31,23 @@ export const getStateQueryName = 'get_state';
 /** What a leader hands to the execution of one of its members. */
 const memberPartSchema = v.object({
   name: v.string(),
+  /** What it may spend of the team's limits. */
+  slice: v.object({
+    turnsMax: v.number(),
+    totalTokensMax: v.number(),
+    costUsdMax: v.number(),
+    wallTimeMsMax: v.number(),
+  }),
+  /** The leader's, for a member that has no model of its own. */
+  default_model: v.nullish(v.string()),
   /** The leader's message that delegated the task. */
   parent_message_id: v.string(),
   working_directory: v.nullish(v.string()),
   /** The worker that holds the team's workspace. */
   lease: v.nullish(v.object({ taskQueue: v.string(), journalId: v.string() })),
 });
+
+export type MemberPart = v.InferOutput<typeof memberPartSchema>;
 
 /** Input of AgentExecutionWorkflow. Unknown keys are ignored: the cloud's control plane sends more than we read. */
 export const agentExecutionInputSchema = v.object({
@@ -165,6 +176,8 @@ export interface AgentExecutionResult {
   error?: string;
   usage: Record<string, number>;
   conversation_turns: number;
+  /** US dollars of model calls, where they are known. */
+  cost_usd?: number;
 }
 
 export { isRefused } from '../lib/payload-refusal.ts';

@@ -215,10 +215,11 @@ async function release(
 }
 
 function ignoreEnded(error: unknown): void {
-  if (!isGrpcServiceError(error) || error.code !== notFoundCode) throw error;
+  if (!isGrpcServiceError(error) || !endedCodes.has(error.code)) throw error;
 }
 
-const notFoundCode = 5;
+/** NOT_FOUND. */
+const endedCodes: ReadonlySet<number> = new Set([5]);
 
 /** A delay of zero would mean the policy's own. */
 const soon = { nanos: 1_000_000 };

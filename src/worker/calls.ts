@@ -1,5 +1,6 @@
 // The registry of live calls: a call belongs to the worker process, not to the attempt that asked for it, and starts at most once.
 import type { ToolEffect } from '../protocol/tool.ts';
+import { ownerExecutionId } from '../protocol/workflow.ts';
 import type { ExecutionJournal, Journal, JournalEntry } from './journal.ts';
 
 export interface CallIdentity {
@@ -46,7 +47,7 @@ export interface CallRegistry {
   stop(callId: string, reason: StopReason): void;
   stopAll(reason: StopReason): void;
   readonly liveCount: number;
-  /** Ids of the executions that have a call running, each once. */
+  /** Ids of the executions that have a call running, each once; a team's for its members. */
   liveExecutions(): readonly string[];
   /** Model calls that were made again because their first answer was lost. */
   readonly repaidCount: number;
@@ -96,7 +97,7 @@ class LiveCalls implements CallRegistry {
   }
 
   liveExecutions(): readonly string[] {
-    return [...new Set([...this.live.values()].map(({ executionId }) => executionId))];
+    return [...new Set([...this.live.values()].map(({ executionId }) => ownerExecutionId(executionId)))];
   }
 
   get repaidCount(): number {

@@ -58,7 +58,16 @@ export interface Session {
 export interface WorkerDeps {
   readonly controlPlane: Pick<
     ControlPlaneClient,
-    'getAgent' | 'listResolvedSkills' | 'getResolvedEnvironment' | 'getExecution' | 'listPresentQueueWorkers'
+    | 'getAgent'
+    | 'getTeam'
+    | 'listAgents'
+    | 'listSkills'
+    | 'listResolvedSkills'
+    | 'getResolvedEnvironment'
+    | 'getExecution'
+    | 'createExecution'
+    | 'reportJobStatus'
+    | 'listPresentQueueWorkers'
   >;
   readonly models: ModelClient;
   /** The model to use when neither the user, the execution nor the agent names one; throws the `no_provider` error. */

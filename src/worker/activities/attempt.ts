@@ -2,7 +2,12 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import type { FailureType } from '../../agent/state.ts';
 import { KubiyaError, messageOf } from '../../errors.ts';
-import { fatalFailureType, passingFailureType, type ExecutionStatus } from '../../protocol/workflow.ts';
+import {
+  fatalFailureType,
+  ownerExecutionId,
+  passingFailureType,
+  type ExecutionStatus,
+} from '../../protocol/workflow.ts';
 import type { StopReason } from '../calls.ts';
 import type { WorkerDeps } from '../deps.ts';
 
@@ -32,7 +37,7 @@ export async function runAttempt<Result>(
   const context = Context.current();
   const stopIfTerminated = async (): Promise<void> => {
     try {
-      const { status } = await controlPlane.getExecution(executionId);
+      const { status } = await controlPlane.getExecution(ownerExecutionId(executionId));
       if (status.toLowerCase() === ('terminated' satisfies ExecutionStatus)) registry.stop(callId, 'cancelled');
     } catch (error) {
       // Nobody says that it was terminated: the call goes on to its own end.

@@ -1,8 +1,11 @@
 // What the activities of one execution share in this worker: its tools and its environment, which never pass through Temporal.
 import { join } from 'node:path';
-import type { PreparedAgent } from '../../agent/state.ts';
+import type { EntityKind, PreparedAgent } from '../../agent/state.ts';
+import { KubiyaError } from '../../errors.ts';
 import { ensureSecureDirectory } from '../../lib/secure-directory.ts';
 import type { ResolvedEnvironment } from '../../protocol/control-plane.ts';
+import { ownerExecutionId } from '../../protocol/workflow.ts';
+import { createTeamTools } from '../../tools/team.ts';
 import { createToolset, type Toolset } from '../../tools/toolset.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
 
@@ -17,7 +20,7 @@ export interface ExecutionContext {
 export interface ExecutionContexts {
   /** Built once in this worker, again by the next worker that touches the execution. */
   of(executionId: string, prepared: PreparedAgent): Promise<ExecutionContext>;
-  environmentOf(agentId: string, executionId: string): Promise<ResolvedEnvironment>;
+  environmentOf(kind: EntityKind, entityId: string, executionId: string): Promise<ResolvedEnvironment>;
   forget(executionId: string): void;
 }
 
@@ -27,19 +30,17 @@ const contextsMax = 500;
 export function createExecutionContexts(session: Session, deps: WorkerDeps): ExecutionContexts {
   const contexts = new Map<string, Promise<ExecutionContext>>();
   const environments = new Map<string, Promise<ResolvedEnvironment>>();
-  const environmentOf = (agentId: string, executionId: string): Promise<ResolvedEnvironment> =>
-    remembered(environments, executionId, () =>
-      deps.controlPlane.getResolvedEnvironment('agents', agentId, executionId),
-    );
+  const environmentOf: ExecutionContexts['environmentOf'] = (kind, entityId, executionId) =>
+    remembered(environments, executionId, () => resolveEnvironment(deps, kind, entityId, executionId));
 
   const build = async (executionId: string, prepared: PreparedAgent): Promise<ExecutionContext> => {
-    const resolved = await environmentOf(prepared.agentId, executionId);
+    const resolved = await environmentOf(prepared.entityKind ?? 'agent', prepared.agentId, executionId);
     const secrets = textValues(resolved.secrets_resolved);
     for (const secret of Object.values(secrets)) deps.redactor.register(secret);
     return {
-      toolset: createToolset(prepared.skills),
+      toolset: createToolset(prepared.skills, createTeamTools(prepared.members ?? [])),
       environment: { ...session.toolEnvironment, ...textValues(resolved.env_vars), ...secrets },
-      workspace: prepared.workingDirectory ?? ownWorkspace(session, executionId),
+      workspace: prepared.workingDirectory ?? ownWorkspace(session, ownerExecutionId(executionId)),
     };
   };
   return {
@@ -50,6 +51,22 @@ export function createExecutionContexts(session: Session, deps: WorkerDeps): Exe
       environments.delete(executionId);
     },
   };
+}
+
+async function resolveEnvironment(
+  { controlPlane }: WorkerDeps,
+  kind: EntityKind,
+  entityId: string,
+  executionId: string,
+): Promise<ResolvedEnvironment> {
+  try {
+    const type = kind === 'team' ? 'teams' : 'agents';
+    return await controlPlane.getResolvedEnvironment(type, entityId, ownerExecutionId(executionId));
+  } catch (error) {
+    // Not every control plane knows an agent that came with its execution.
+    if (kind === 'dynamic' && error instanceof KubiyaError && error.kind === 'api_refused') return {};
+    throw error;
+  }
 }
 
 /** Keeps the promise, so that calls at the same time build one; a failure is not kept. */

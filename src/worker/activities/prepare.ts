@@ -4,15 +4,17 @@ import { isAbsolute } from 'node:path';
 import { defaultLimits, limitsFrom } from '../../agent/limits.ts';
 import { systemPromptOf } from '../../agent/prompt.ts';
 import type { PreparedAgent } from '../../agent/state.ts';
+import { membershipOf, teamRules, withinSlice } from '../../agent/team.ts';
 import { KubiyaError } from '../../errors.ts';
 import { formatDuration } from '../../lib/duration.ts';
-import type { Agent } from '../../protocol/control-plane.ts';
+import type { ExecutionInput, MemberPart } from '../../protocol/workflow.ts';
 import { createToolset, type Toolset } from '../../tools/toolset.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
 import { callTiming } from '../timing.ts';
 import { asFailure } from './attempt.ts';
 import type { ExecutionContexts } from './execution-context.ts';
 import { ownLease } from './lease.ts';
+import { findSubject, type Subject } from './subject.ts';
 import type { AgentActivities } from './types.ts';
 
 /** Finding a running Ollama and reading three small resources; the local activity itself may take 30 s. */
@@ -28,31 +30,35 @@ export function createPrepare(
   const said = new Set<string>();
   return async (input) => {
     try {
-      const [agent, skills, environment] = await Promise.all([
-        deps.controlPlane.getAgent(input.agent_id),
-        deps.controlPlane.listResolvedSkills('agents', input.agent_id),
-        contexts.environmentOf(input.agent_id, input.execution_id),
-      ]);
-      const model = await chooseModel(session, deps, input.model_id ?? agent.model_id ?? undefined);
-      const workingDirectory = checkedDirectory(environment.working_dir ?? textOf(input.agent_config?.['cwd']));
-      const limits = limitsFrom(agent.configuration ?? {}, {
-        ...defaultLimits,
-        toolTimeMsMax: session.activityTimeoutMs,
-      });
+      const subject = await findSubject(input, { controlPlane: deps.controlPlane, contexts });
+      const { agent, skills, environment, members } = subject;
+      const member = memberOf(input);
+      const model = await chooseModel(
+        session,
+        deps,
+        input.model_id ?? agent.model_id ?? member?.default_model ?? undefined,
+      );
+      const workingDirectory = checkedDirectory(directoryOf(input, environment.working_dir));
+      const own = limitsFrom(agent.configuration ?? {}, { ...defaultLimits, toolTimeMsMax: session.activityTimeoutMs });
+      const timed =
+        typeof environment.timeout === 'number' ? { ...own, wallTimeMsMax: environment.timeout * 1000 } : own;
+      const limits = member === undefined ? timed : withinSlice(timed, member.slice);
       const traceparent = textOf(input.user_metadata?.['traceparent'])?.slice(0, traceparentCharactersMax);
       const enabledSkills = skills.filter((skill) => skill.enabled ?? true);
       const toolset = createToolset(enabledSkills);
+      const systemPrompt = systemPromptOf({
+        agentName: agent.name,
+        // The control plane sends the execution's prompt, or the agent's again.
+        prompt: input.system_prompt ?? environment.system_prompt ?? agent.system_prompt ?? undefined,
+        hasTools: toolset.specs.length > 0 || members !== undefined,
+        workingDirectory,
+      });
       const prepared: PreparedAgent = {
         agentId: agent.id,
+        entityKind: subject.entityKind,
         agentName: agent.name,
         agentVersion: agent.updated_at ?? '',
-        systemPrompt: systemPromptOf({
-          agentName: agent.name,
-          // The control plane sends the execution's prompt, or the agent's again.
-          prompt: input.system_prompt ?? environment.system_prompt ?? agent.system_prompt ?? undefined,
-          hasTools: toolset.specs.length > 0,
-          workingDirectory,
-        }),
+        systemPrompt: members === undefined ? systemPrompt : `${systemPrompt}\n\n${teamRules(members)}`,
         model,
         modelOptions: modelOptionsOf(agent, input.model_config ?? {}),
         skills: enabledSkills.map(({ id, name, type, variant, configuration }) => ({
@@ -63,11 +69,13 @@ export function createPrepare(
           configuration: { ...(typeof variant === 'string' ? { variant } : {}), ...configuration },
         })),
         ...(workingDirectory === undefined ? {} : { workingDirectory }),
-        limits:
-          typeof environment.timeout === 'number' ? { ...limits, wallTimeMsMax: environment.timeout * 1000 } : limits,
+        limits,
         timing: callTiming(session.isLocal, limits.toolTimeMsMax),
-        lease: ownLease(session),
+        lease: member?.lease ?? ownLease(session),
         ...(traceparent === undefined ? {} : { traceparent }),
+        ...(members === undefined ? {} : { members }),
+        ...(member === undefined ? {} : { membership: membershipOf(input.execution_id, member) }),
+        ...(typeof input.depth === 'number' ? { depth: input.depth } : {}),
       };
       const overruled = overruledTimes(toolset, session.activityTimeoutMs);
       for (const sentence of overruled) {
@@ -80,6 +88,18 @@ export function createPrepare(
       throw asFailure(error);
     }
   };
+}
+
+function memberOf(input: ExecutionInput): MemberPart | undefined {
+  return 'member' in input ? (input.member ?? undefined) : undefined;
+}
+
+/** A member works where its team does. */
+function directoryOf(input: ExecutionInput, environmental: string | null | undefined): string | undefined {
+  const member = memberOf(input);
+  if (member !== undefined) return member.working_directory ?? undefined;
+  const configuration = 'team_id' in input ? input.team_config : input.agent_config;
+  return environmental ?? textOf(configuration?.['cwd']);
 }
 
 /** What ACTIVITY_TIMEOUT cuts short, one sentence a tool. An agent's own limit is its own wish. */
@@ -154,7 +174,10 @@ function isDirectory(path: string): boolean {
   }
 }
 
-function modelOptionsOf(agent: Agent, overrides: Readonly<Record<string, unknown>>): PreparedAgent['modelOptions'] {
+function modelOptionsOf(
+  agent: Subject['agent'],
+  overrides: Readonly<Record<string, unknown>>,
+): PreparedAgent['modelOptions'] {
   const options = { ...agent.llm_config, ...overrides };
   const temperature = numberOf(options['temperature']);
   const maxOutputTokens = numberOf(options['max_tokens']);

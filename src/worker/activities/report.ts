@@ -15,7 +15,8 @@ export function createReport(deps: WorkerDeps, contexts: ExecutionContexts): Age
     if (outcome === undefined) return;
     contexts.forget(executionId);
     await deps.journal.release(executionId);
-    if (deps.executions.ended(executionId, outcome.status)) sayEnd(input, deps);
+    // A member's end is the leader's to tell: it is the result of its call.
+    if (input.membership === undefined && deps.executions.ended(executionId, outcome.status)) sayEnd(input, deps);
   };
 }
 

@@ -9,7 +9,12 @@ import type {
   PreparedAgent,
 } from '../../agent/state.ts';
 import type { ModelMessage } from '../../protocol/model.ts';
-import type { AgentExecutionInput } from '../../protocol/workflow.ts';
+import type {
+  AgentExecutionInput,
+  ExecutionInput,
+  ExecutionStatus,
+  TeamExecutionInput,
+} from '../../protocol/workflow.ts';
 
 export interface CallModelInput {
   readonly executionId: string;
@@ -62,10 +67,28 @@ export interface ReportInput {
   readonly transcript?: readonly ModelMessage[];
 }
 
+/** The execution that a scheduled run is about to start. */
+export interface CreateJobExecutionInput {
+  readonly execution: AgentExecutionInput | TeamExecutionInput;
+  readonly jobId?: string;
+  /** Why it runs, and `workflow_id` of the run that starts it. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+/** How a scheduled run ended. */
+export interface ReportJobInput {
+  readonly executionId: string;
+  /** Absent: nobody counts it. */
+  readonly jobId?: string;
+  readonly status: ExecutionStatus;
+  readonly durationMs: number;
+  readonly error?: string;
+}
+
 /** The activities of an agent execution. Those that fail throw a Temporal ApplicationFailure; the rest are values. */
 export interface AgentActivities {
-  /** Local activity: resolves agent, skills, model and limits. Short, repeatable. */
-  prepare(input: AgentExecutionInput): Promise<PreparedAgent>;
+  /** Local activity: resolves agent or team, skills, model and limits. Short, repeatable. */
+  prepare(input: ExecutionInput): Promise<PreparedAgent>;
   /** One model call. Throws a retryable failure for a provider's passing trouble, with its Retry-After as the next delay. */
   callModel(input: CallModelInput): Promise<ModelFact>;
   /** One tool call, at most once for each call id (see worker/calls.ts). */
@@ -74,4 +97,8 @@ export interface AgentActivities {
   lookAtLease(input: LookAtLeaseInput): Promise<Lease>;
   /** Local activity: hands a change of state to the publisher; at the end waits a bounded time until it has arrived. */
   report(input: ReportInput): Promise<void>;
+  /** Local activity: makes the row of a scheduled run's execution; the same id again changes nothing. */
+  createJobExecution(input: CreateJobExecutionInput): Promise<void>;
+  /** Local activity: the end of a scheduled run, for the history of its job. */
+  reportJob(input: ReportJobInput): Promise<void>;
 }

@@ -1,4 +1,5 @@
-// AgentExecutionWorkflow: runs one agent to its end.
+// AgentExecutionWorkflow: runs one agent to its end, also as a member's part of a team's execution.
+import { membershipOf } from '../../agent/team.ts';
 import { agentExecutionInputSchema, agentWorkflowType, type AgentExecutionResult } from '../../protocol/workflow.ts';
 import { bookkeeping } from './calls.ts';
 import { type Carried, ExecutionRun } from './execution-run.ts';
@@ -14,6 +15,7 @@ export async function AgentExecutionWorkflow(rawInput: unknown, carried?: Carrie
       entityId: input.agent_id,
       input,
       prepare: () => bookkeeping.prepare(input),
+      ...(input.member ? { membership: membershipOf(input.execution_id, input.member) } : {}),
     },
     carried,
   );

@@ -12,7 +12,9 @@ export interface FatalFailure {
 }
 
 /** The bookkeeping runs inside the workflow task; its retries beyond a second become timers. */
-export const bookkeeping = workflow.proxyLocalActivities<Pick<AgentActivities, 'prepare' | 'report'>>({
+export const bookkeeping = workflow.proxyLocalActivities<
+  Pick<AgentActivities, 'prepare' | 'report' | 'createJobExecution' | 'reportJob'>
+>({
   startToCloseTimeout: '30s',
   localRetryThreshold: '1s',
   retry: {

@@ -98,7 +98,9 @@ export class ExecutionRun {
     const outcome = this.state.outcome ?? { status: 'completed', response: '' };
     await workflow.CancellationScope.nonCancellable(() => this.report(outcome.status, outcome));
     this.status = outcome.status;
-    if (outcome.status === 'cancelled') throw new workflow.CancelledFailure('The execution was cancelled');
+    // A leader wants to know what its member spent until then.
+    if (outcome.status === 'cancelled' && this.spec.membership === undefined)
+      throw new workflow.CancelledFailure('The execution was cancelled');
     return this.result(outcome);
   }
 
