@@ -40,6 +40,8 @@ export interface Lab extends AsyncDisposable {
   /** For every process of the lab: nothing of the caller's but PATH. */
   readonly environment: Readonly<Record<string, string>>;
   startModel(): Promise<ModelServer>;
+  /** Processes that are started from now on find their model there. */
+  setModel(port: number | undefined): void;
   startServer(): Promise<Server>;
   startWorker(queue: string): Promise<Running>;
   /** Any other process; `isReady` looks at its output so far. */
@@ -63,19 +65,23 @@ export function createLab(binary = builtBinary): Lab {
     running.push(process);
     return process;
   };
+  const setModel = (port: number | undefined): void => {
+    environment['OPENAI_BASE_URL'] = `http://127.0.0.1:${port}/v1`;
+    environment['OPENAI_API_KEY'] = 'bench';
+  };
   return {
     binary,
     home,
     environment,
     start,
+    setModel,
     startModel: async () => {
       const process = await start(
         [globalThis.process.execPath, 'run', join(import.meta.dir, 'model-server.ts')],
         (output) => output.endsWith('\n'),
       );
       const port = Number(process.output);
-      environment['OPENAI_BASE_URL'] = `http://127.0.0.1:${port}/v1`;
-      environment['OPENAI_API_KEY'] = 'bench';
+      setModel(port);
       const asked = async () =>
         (await fetch(`http://127.0.0.1:${port}/asked`)).json() as ReturnType<ModelServer['asked']>;
       return { ...process, port, asked };
