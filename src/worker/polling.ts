@@ -17,6 +17,8 @@ export interface Polling {
   /** Resolves when it was told to stop and everything taken is done; rejects when it ended by a fault that another connection does not mend. */
   readonly ended: Promise<void>;
   readonly connection: NativeConnection;
+  /** `host:port` of the Temporal that is used now. */
+  readonly address: string;
   /** Takes nothing new. May be called again. */
   stop(): void;
   /** Goes on with another key or address of the same namespace. Rejects when that cannot be reached. */
@@ -65,6 +67,10 @@ class LastingPolling implements Polling {
     this.#temporal = session.temporal;
     this.ended = this.#run();
     this.ended.catch(() => undefined); // the owner of `ended` decides; until then it is no unhandled rejection
+  }
+
+  get address(): string {
+    return this.#temporal.address;
   }
 
   get connection(): NativeConnection {

@@ -56,7 +56,7 @@ export async function startWorker(session: Session, deps: WorkerDeps, signal: Ab
       return view;
     },
     intervalMs: session.isLocal ? localWatchIntervalMs : remoteWatchIntervalMs,
-    address: session.temporal.address,
+    address: () => polling.address,
     clock,
     log,
   });

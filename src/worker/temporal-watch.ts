@@ -29,7 +29,8 @@ export interface TemporalWatchOptions {
   /** One question; rejects with what Temporal's client throws. */
   readonly look: (limitMs: number) => Promise<TaskQueueView>;
   readonly intervalMs: number;
-  readonly address: string;
+  /** The one that is used now. */
+  readonly address: () => string;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -145,7 +146,8 @@ class Watch implements TemporalWatch {
   }
 
   #change(next: Pick<TemporalHealth, 'isUp' | 'reason' | 'isRefused'>, backlog: number | null): void {
-    const { log, address } = this.#options;
+    const { log } = this.#options;
+    const address = this.#options.address();
     const isNews = next.isUp !== this.#health.isUp || next.isRefused !== this.#health.isRefused;
     if (isNews && next.isUp) log.info('Temporal answers again', { address });
     if (isNews && !next.isUp) {

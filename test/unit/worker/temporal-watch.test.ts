@@ -16,7 +16,7 @@ function lab() {
       return look();
     },
     intervalMs,
-    address: 't:7233',
+    address: () => 't:7233',
     clock,
     log,
   });
@@ -110,7 +110,7 @@ describe('the age of the last poll', () => {
     const watch = startTemporalWatch({
       look: () => Promise.resolve({ lastPollAtMs: clock.now() - ms, backlog: 0 }),
       intervalMs,
-      address: 't:7233',
+      address: () => 't:7233',
       clock,
       log: createLinesLog().log,
     });
