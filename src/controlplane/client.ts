@@ -5,6 +5,7 @@ import * as approvals from '../protocol/approvals.ts';
 import * as api from '../protocol/control-plane.ts';
 import * as planner from '../protocol/planner.ts';
 import * as dynamic from '../protocol/dynamic.ts';
+import type * as jobs from '../protocol/jobs.ts';
 import type { WireEvent } from '../protocol/events.ts';
 import { createTransport, type CallOptions, type Method, type TransportOptions } from './transport.ts';
 
@@ -305,9 +306,9 @@ function executionMethods({ get, repeat, command, repeatCommand }: Verbs) {
     terminateExecutions: (body: api.BatchTerminate, call?: CallOptions) =>
       repeat('POST', '/api/v1/executions/batch/terminate', body, api.batchTerminateResponseSchema, call),
     /** The record of an execution whose workflow runs already; one that is there stays as it is. */
-    createExecution: (body: api.CreateExecution, call?: CallOptions) =>
+    createExecution: (body: jobs.CreateExecution, call?: CallOptions) =>
       repeatCommand('POST', '/api/v1/executions/create', body, call),
-    reportJobStatus: (id: string, jobId: string, body: api.JobStatus, call?: CallOptions) =>
+    reportJobStatus: (id: string, jobId: string, body: jobs.JobStatus, call?: CallOptions) =>
       repeatCommand('POST', `${executionPath(id)}/job/${part(jobId)}/status`, body, call),
     /** Ours only; another control plane answers 404. */
     inspectExecution: (id: string, call?: CallOptions) =>

@@ -614,29 +614,6 @@ export const batchTerminateResponseSchema = v.object({
   results: v.array(v.object({ execution_id: text, success: v.boolean(), error: optionalText, status: optionalText })),
 });
 
-/** POST /executions/create: the record of an execution whose workflow a schedule has started (workers). Repeatable. */
-export const createExecutionSchema = v.object({
-  execution_id: v.pipe(text, v.regex(/^[\w.:-]{1,200}$/, 'it may have letters, digits, dots, colons and dashes')),
-  job_id: optionalText,
-  organization_id: optionalText,
-  entity_type: optionalText,
-  entity_id: optionalText,
-  prompt: v.pipe(text, v.maxLength(promptCharactersMax)),
-  trigger_type: optionalText,
-  trigger_metadata: v.nullish(object),
-  /** Ours: the queue whose worker runs it. */
-  worker_queue_id: optionalText,
-});
-export type CreateExecution = v.InferInput<typeof createExecutionSchema>;
-
-/** POST /executions/{id}/job/{job}/status, once an execution of a job has ended (workers). */
-export const jobStatusSchema = v.object({
-  status: text,
-  duration_ms: v.nullish(v.number()),
-  error_message: optionalText,
-});
-export type JobStatus = v.InferInput<typeof jobStatusSchema>;
-
 /** Answer of message and mark-done (202). */
 export const acceptedSchema = v.object({ success: v.boolean(), execution_id: text, message_id: optionalText });
 

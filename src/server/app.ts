@@ -6,7 +6,10 @@ import { requestBodyBytesMax } from '../protocol/control-plane.ts';
 import { requireToken } from './auth.ts';
 import type { ServerDeps } from './deps.ts';
 import { answerProblem, HttpProblem } from './problems.ts';
+import { analyticsRoutes } from './routes/analytics.ts';
+import { approvalRoutes } from './routes/approvals.ts';
 import { catalogRoutes } from './routes/catalog.ts';
+import { dynamicRoutes } from './routes/dynamic.ts';
 import { environmentRoutes } from './routes/environment.ts';
 import { eventRoutes } from './routes/events.ts';
 import { executionRoutes } from './routes/executions.ts';
@@ -16,6 +19,7 @@ import { plannerRoutes } from './routes/planner.ts';
 import { queueRoutes } from './routes/queues.ts';
 import { serverRoutes } from './routes/server.ts';
 import { skillAssociationRoutes } from './routes/skills.ts';
+import { teamMemberRoutes } from './routes/teams.ts';
 import { workerRoutes } from './routes/workers.ts';
 
 export const openApiPath = '/api/openapi.json';
@@ -40,9 +44,13 @@ export function createApp(deps: ServerDeps): Hono {
     executionRoutes(deps),
     plannerRoutes(deps),
     inspectionRoutes(deps),
+    dynamicRoutes(deps),
+    approvalRoutes(deps),
+    analyticsRoutes(deps),
     serverRoutes(deps),
     eventRoutes(deps),
     environmentRoutes(deps),
+    teamMemberRoutes(deps),
     ...catalogRoutes(deps),
   ];
   for (const part of parts) app.route('/', part);

@@ -17,9 +17,9 @@ import { TemporalError } from './temporal.ts';
 const workflowInputBytesMax = 1_000_000;
 
 export interface ExecuteOptions {
-  readonly kind: 'agent' | 'team';
-  /** Id or name. */
-  readonly entity: string;
+  readonly kind: 'agent' | 'team' | 'dynamic';
+  /** Id or name; of a dynamic execution the agent itself. */
+  readonly entity: string | Resource;
   readonly request: ExecuteInput;
   readonly idempotencyKey: string | null;
 }
@@ -27,7 +27,7 @@ export interface ExecuteOptions {
 /** Throws a HttpProblem: 404, 409, 413; 503 when Temporal does not answer, and then the execution waits for it. */
 export async function execute(deps: ServerDeps, options: ExecuteOptions): Promise<ExecuteResponse> {
   const { store } = deps;
-  const entity = findResource(deps, options.kind, options.entity);
+  const entity = entityOf(deps, options);
   const requestHash = createHash('sha256')
     .update(JSON.stringify([entity.id, options.request]))
     .digest('hex');
@@ -54,6 +54,11 @@ export async function execute(deps: ServerDeps, options: ExecuteOptions): Promis
     message: `The execution was queued on ${execution.queueId}`,
     worker_queue_id: execution.queueId,
   };
+}
+
+function entityOf(deps: ServerDeps, { kind, entity }: ExecuteOptions): Resource {
+  if (typeof entity !== 'string') return entity;
+  return findResource(deps, kind === 'team' ? 'team' : 'agent', entity);
 }
 
 /** Safe to repeat: the workflow's id makes it one. A refusal of Temporal ends the execution. */
@@ -108,7 +113,7 @@ function insert(deps: ServerDeps, options: ExecuteOptions, entity: Resource, req
 }
 
 /** The one that is named; else the only one with a live worker; else `default`. */
-function chooseQueue(deps: ServerDeps, named: string | null | undefined): QueueRecord {
+export function chooseQueue(deps: ServerDeps, named: string | null | undefined): QueueRecord {
   if (typeof named === 'string' && named !== '') return findQueue(deps, named);
   const { queues } = deps.store;
   const live = queues.list().filter((queue) => !queue.isEphemeral && queues.liveWorkers(queue.id).length > 0);
@@ -120,8 +125,9 @@ function inputOf(
   deps: ServerDeps,
   id: string,
   { kind, request }: Pick<ExecuteOptions, 'kind' | 'request'>,
-  { id: entityId, body }: Resource,
+  entity: Resource,
 ): ExecutionInput {
+  const { body } = entity;
   const workingDirectory = request.execution_environment?.working_dir;
   const configuration = {
     ...(body['configuration'] as Body | null),
@@ -129,9 +135,7 @@ function inputOf(
   };
   return {
     execution_id: id,
-    ...(kind === 'team'
-      ? { team_id: entityId, team_config: configuration }
-      : { agent_id: entityId, agent_config: configuration }),
+    ...ownInput(kind, entity, configuration),
     organization_id: organizationId,
     prompt: request.prompt,
     // A team's own are in its configuration; its worker reads them there.
@@ -145,5 +149,15 @@ function inputOf(
     initial_message_timestamp: new Date(deps.clock.now()).toISOString(),
     is_conversation: request.is_conversation ?? false,
     parent_execution_id: request.parent_execution_id ?? null,
+    output_schema: request.output_schema ?? null,
+    limits: request.limits ?? null,
+    depth: request.depth ?? null,
   };
+}
+
+function ownInput(kind: ExecuteOptions['kind'], { id, name, body }: Resource, configuration: Body) {
+  if (kind === 'team') return { team_id: id, team_config: configuration };
+  if (kind === 'agent') return { agent_id: id, agent_config: configuration };
+  const skillIds = body['skill_ids'] as string[];
+  return { entity_id: id, entity_type: 'agent', entity_name: name, skill_ids: skillIds, agent_config: configuration };
 }

@@ -1,5 +1,6 @@
 // Compares what the store believes with what Temporal and the clock say, and removes what nobody needs any more.
 import { messageOf } from '../errors.ts';
+import { answerApprovals } from './approvals.ts';
 import type { ServerDeps } from './deps.ts';
 import { startWorkflow } from './execute.ts';
 import { advance } from './progress.ts';
@@ -54,6 +55,7 @@ export function createReconciler(deps: ServerDeps): Reconciler {
   };
   const runRound = async (): Promise<void> => {
     try {
+      await answerApprovals(deps);
       lookedAt = await reconcile(deps, firstSeen, lookedAt);
       await orphans.look();
       if (isTemporalAway) deps.log.info('Temporal answers again');

@@ -5,6 +5,95 @@ import { createControlPlaneClient } from '../../src/controlplane/client.ts';
 import type { ControlPlane } from '../../src/server/start.ts';
 import { absentTemporal, callerOf, startTestServer } from './support.ts';
 
+/** All there are. */
+const routes = [
+  'GET /health',
+  'GET /api/health',
+  'GET /api/ready',
+  'GET /api/v1/environments',
+  'POST /api/v1/environments',
+  'GET /api/v1/environments/{id}',
+  'PATCH /api/v1/environments/{id}',
+  'DELETE /api/v1/environments/{id}',
+  'GET /api/v1/worker-queues',
+  'GET /api/v1/environments/{environment}/worker-queues',
+  'POST /api/v1/environments/{environment}/worker-queues',
+  'GET /api/v1/worker-queues/{id}',
+  'PATCH /api/v1/worker-queues/{id}',
+  'DELETE /api/v1/worker-queues/{id}',
+  'POST /api/v1/worker-queues/{id}/start',
+  'GET /api/v1/worker-queues/{id}/workers',
+  'GET /api/v1/worker-queues/{id}/executions',
+  'GET /api/v1/worker-queues/{id}/config',
+  'POST /api/v1/workers/{id}/heartbeat',
+  'POST /api/v1/workers/{id}/disconnect',
+  'GET /api/v1/agents',
+  'POST /api/v1/agents',
+  'GET /api/v1/agents/{id}',
+  'PATCH /api/v1/agents/{id}',
+  'DELETE /api/v1/agents/{id}',
+  'POST /api/v1/agents/{id}/execute',
+  'GET /api/v1/teams',
+  'POST /api/v1/teams',
+  'GET /api/v1/teams/{id}',
+  'PATCH /api/v1/teams/{id}',
+  'DELETE /api/v1/teams/{id}',
+  'POST /api/v1/tasks/plan',
+  'POST /api/v1/tasks/plan/stream',
+  'GET /api/v1/tasks/plan/health',
+  'GET /api/v1/tasks/plan/{id}',
+  'GET /api/v1/models',
+  'POST /api/v1/models',
+  'GET /api/v1/models/{id}',
+  'PATCH /api/v1/models/{id}',
+  'DELETE /api/v1/models/{id}',
+  'GET /api/v1/skills',
+  'POST /api/v1/skills',
+  'GET /api/v1/skills/{id}',
+  'PATCH /api/v1/skills/{id}',
+  'DELETE /api/v1/skills/{id}',
+  'GET /api/v1/skills/associations/{type}/{id}/skills',
+  'POST /api/v1/skills/associations/{type}/{id}/skills',
+  'DELETE /api/v1/skills/associations/{type}/{id}/skills/{skill}',
+  'GET /api/v1/skills/associations/{type}/{id}/skills/resolved',
+  'GET /api/v1/execution-environment/{type}/{id}/resolved',
+  'GET /api/v1/execution-environment/{type}/{id}/resolved/full',
+  'GET /api/v1/executions',
+  'GET /api/v1/executions/{id}',
+  'PATCH /api/v1/executions/{id}',
+  'POST /api/v1/executions/{id}/message',
+  'POST /api/v1/executions/{id}/mark-done',
+  'POST /api/v1/executions/{id}/pause',
+  'POST /api/v1/executions/{id}/resume',
+  'POST /api/v1/executions/{id}/cancel',
+  'GET /api/v1/executions/{id}/inspect',
+  'POST /api/v1/executions/{id}/terminate',
+  'GET /api/v1/server',
+  'GET /api/v1/server/snapshot',
+  'POST /api/v1/executions/{id}/events',
+  'GET /api/v1/executions/{id}/events',
+  'POST /api/v1/executions/{id}/events/batch',
+  'GET /api/v1/executions/{id}/stream',
+  'GET /api/v1/executions/{id}/session',
+  'POST /api/v1/executions/{id}/session',
+  'POST /api/v1/teams/{id}/execute',
+  'POST /api/v1/teams/{id}/agents/{agent}',
+  'DELETE /api/v1/teams/{id}/agents/{agent}',
+  'POST /api/v1/executions/batch/terminate',
+  'POST /api/v1/approvals',
+  'GET /api/v1/approvals',
+  'GET /api/v1/approvals/{id}',
+  'POST /api/v1/approvals/{id}/approve',
+  'POST /api/v1/approvals/{id}/reject',
+  'POST /api/v1/analytics/turns',
+  'POST /api/v1/analytics/tool-calls',
+  'POST /api/v1/analytics/tasks',
+  'POST /api/v1/analytics/batch',
+  'GET /api/v1/analytics/summary',
+  'POST /api/v1/dynamic-executions/execute',
+  'POST /api/v1/dynamic-executions/resolve-queue',
+];
+
 interface Document {
   openapi: string;
   paths: Record<
@@ -44,11 +133,12 @@ async function routesOfOurClient(): Promise<Asked[]> {
       return Promise.resolve(new Response('{}', { status: 404 }));
     },
   });
-  const methods = Object.values(client).filter((member) => typeof member === 'function');
-  for (const method of methods) {
+  for (const [name, method] of Object.entries(client)) {
+    if (typeof method !== 'function') continue;
     const before = asked.length;
-    // "agents" is an id like any other, and a kind where a kind comes first.
-    await (method as (...words: string[]) => Promise<unknown>)('agents', 'two').catch(() => undefined);
+    // "agents" is an id like any other, and a kind where a kind comes first; streams take a signal behind what they ask for.
+    const words = name.startsWith('open') ? ['agents'] : ['agents', 'two'];
+    await (method as (...words: string[]) => Promise<unknown>)(...words).catch(() => undefined);
     expect(asked.length).toBe(before + 1);
   }
   return asked;
@@ -73,77 +163,7 @@ describe('openapi.json', () => {
     });
   });
 
-  test.each([
-    'GET /health',
-    'GET /api/health',
-    'GET /api/ready',
-    'GET /api/v1/environments',
-    'POST /api/v1/environments',
-    'GET /api/v1/environments/{id}',
-    'PATCH /api/v1/environments/{id}',
-    'DELETE /api/v1/environments/{id}',
-    'GET /api/v1/worker-queues',
-    'GET /api/v1/environments/{environment}/worker-queues',
-    'POST /api/v1/environments/{environment}/worker-queues',
-    'GET /api/v1/worker-queues/{id}',
-    'PATCH /api/v1/worker-queues/{id}',
-    'DELETE /api/v1/worker-queues/{id}',
-    'POST /api/v1/worker-queues/{id}/start',
-    'GET /api/v1/worker-queues/{id}/workers',
-    'GET /api/v1/worker-queues/{id}/executions',
-    'GET /api/v1/worker-queues/{id}/config',
-    'POST /api/v1/workers/{id}/heartbeat',
-    'POST /api/v1/workers/{id}/disconnect',
-    'GET /api/v1/agents',
-    'POST /api/v1/agents',
-    'GET /api/v1/agents/{id}',
-    'PATCH /api/v1/agents/{id}',
-    'DELETE /api/v1/agents/{id}',
-    'POST /api/v1/agents/{id}/execute',
-    'GET /api/v1/teams',
-    'POST /api/v1/teams',
-    'GET /api/v1/teams/{id}',
-    'PATCH /api/v1/teams/{id}',
-    'DELETE /api/v1/teams/{id}',
-    'POST /api/v1/tasks/plan',
-    'POST /api/v1/tasks/plan/stream',
-    'GET /api/v1/tasks/plan/health',
-    'GET /api/v1/tasks/plan/{id}',
-    'GET /api/v1/models',
-    'POST /api/v1/models',
-    'GET /api/v1/models/{id}',
-    'PATCH /api/v1/models/{id}',
-    'DELETE /api/v1/models/{id}',
-    'GET /api/v1/skills',
-    'POST /api/v1/skills',
-    'GET /api/v1/skills/{id}',
-    'PATCH /api/v1/skills/{id}',
-    'DELETE /api/v1/skills/{id}',
-    'GET /api/v1/skills/associations/{type}/{id}/skills',
-    'POST /api/v1/skills/associations/{type}/{id}/skills',
-    'DELETE /api/v1/skills/associations/{type}/{id}/skills/{skill}',
-    'GET /api/v1/skills/associations/{type}/{id}/skills/resolved',
-    'GET /api/v1/execution-environment/{type}/{id}/resolved',
-    'GET /api/v1/execution-environment/{type}/{id}/resolved/full',
-    'GET /api/v1/executions',
-    'GET /api/v1/executions/{id}',
-    'PATCH /api/v1/executions/{id}',
-    'POST /api/v1/executions/{id}/message',
-    'POST /api/v1/executions/{id}/mark-done',
-    'POST /api/v1/executions/{id}/pause',
-    'POST /api/v1/executions/{id}/resume',
-    'POST /api/v1/executions/{id}/cancel',
-    'GET /api/v1/executions/{id}/inspect',
-    'POST /api/v1/executions/{id}/terminate',
-    'GET /api/v1/server',
-    'GET /api/v1/server/snapshot',
-    'POST /api/v1/executions/{id}/events',
-    'GET /api/v1/executions/{id}/events',
-    'POST /api/v1/executions/{id}/events/batch',
-    'GET /api/v1/executions/{id}/stream',
-    'GET /api/v1/executions/{id}/session',
-    'POST /api/v1/executions/{id}/session',
-  ])('describes %s with its parameters, body and answers', (name) => {
+  test.each(routes)('describes %s with its parameters, body and answers', (name) => {
     const [method = '', path = ''] = name.split(' ');
     const operation = document.paths[path]?.[method.toLowerCase()];
     expect(operation).toBeDefined();
@@ -175,8 +195,9 @@ describe('openapi.json', () => {
 
   test('describes nothing that the list above does not name', () => {
     const described = Object.entries(document.paths).flatMap(([path, operations]) =>
-      Object.keys(operations).map((method) => `${method} ${path}`),
+      Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
     );
-    expect(described).toHaveLength(69);
+    const known = new Set(routes);
+    expect(described.filter((name) => !known.has(name) && !name.startsWith('GET /api/openapi'))).toEqual([]);
   });
 });

@@ -21,6 +21,7 @@ import type { ServerDeps } from '../deps.ts';
 import { HttpProblem } from '../problems.ts';
 import type { Body, Resource } from '../store/resources.ts';
 import { resourceRoutes, unknownReference } from './resources.ts';
+import { checkedTeam, membersOf } from './teams.ts';
 
 /** What the default entries and everything created without these fields have. */
 export const agentDefaults: Body = {
@@ -66,69 +67,85 @@ const teamDefaults: Body = {
 
 export function catalogRoutes(deps: ServerDeps): Hono[] {
   const { store } = deps;
-  const exists = (kind: 'agent' | 'environment' | 'team', ids: unknown): void => {
-    if (!Array.isArray(ids)) return;
-    for (const id of ids) if (store.resources.find(kind, String(id)) === null) throw unknownReference(kind, String(id));
+  const idOf = (kind: 'environment' | 'team', named: unknown): string => {
+    const found = store.resources.find(kind, String(named));
+    if (found === null) throw unknownReference(kind, String(named));
+    return found.id;
   };
   return [
     resourceRoutes(deps, {
       kind: 'environment',
       path: 'environments',
-      nameField: 'name',
       create: createEnvironmentSchema,
       update: updateEnvironmentSchema,
       answer: environmentSchema,
       defaults: environmentDefaults,
-      hasSkills: true,
-      checkDelete: (environment) => refuseUsedEnvironment(deps, environment),
+      beforeDelete: (environment) => refuseUsedEnvironment(deps, environment),
       computed: (environment) => workerCounts(deps, environment),
     }),
     resourceRoutes(deps, {
       kind: 'agent',
       path: 'agents',
-      nameField: 'name',
       create: createAgentSchema,
       update: updateAgentSchema,
       answer: agentSchema,
       defaults: agentDefaults,
-      hasSkills: true,
       check: (body) => {
-        exists('environment', body['environment_ids']);
-        if (typeof body['team_id'] === 'string') exists('team', [body['team_id']]);
+        const { environment_ids: environments, team_id: team } = body;
+        return {
+          ...body,
+          ...(Array.isArray(environments)
+            ? { environment_ids: environments.map((named) => idOf('environment', named)) }
+            : {}),
+          ...(typeof team === 'string' ? { team_id: idOf('team', team) } : {}),
+        };
       },
+      beforeDelete: (agent) => refuseMember(deps, agent),
     }),
     resourceRoutes(deps, {
       kind: 'team',
       path: 'teams',
-      nameField: 'name',
       create: createTeamSchema,
       update: updateTeamSchema,
       answer: teamSchema,
       defaults: teamDefaults,
-      hasSkills: true,
-      check: (body) => exists('agent', (body['configuration'] as Body | null)?.['member_ids']),
+      check: (body) => checkedTeam(deps, body),
+      beforeDelete: (team) => releaseAgents(deps, team),
+      takenStatus: 400,
     }),
     resourceRoutes(deps, {
       kind: 'model',
       path: 'models',
-      nameField: 'value',
       create: createModelSchema,
       update: updateModelSchema,
       answer: modelSchema,
       defaults: modelDefaults,
-      hasSkills: false,
     }),
     resourceRoutes(deps, {
       kind: 'skill',
       path: 'skills',
-      nameField: 'name',
       create: createSkillSchema,
       update: updateSkillSchema,
       answer: skillSchema,
       defaults: skillDefaults,
-      hasSkills: false,
     }),
   ];
+}
+
+function refuseMember({ store }: ServerDeps, agent: Resource): void {
+  const team = store.resources.list('team').find(({ body }) => membersOf(body).includes(agent.id));
+  if (team === undefined) return;
+  throw new HttpProblem(409, `The agent ${agent.name} is a member of the team ${team.name}`, {
+    code: 'agent_in_use',
+    hint: `take it out first: kubiya team update ${team.name} --remove-member ${agent.name}`,
+  });
+}
+
+/** Agents that named the team as theirs belong to none. */
+function releaseAgents({ store }: ServerDeps, team: Resource): void {
+  for (const { id, name, body } of store.resources.list('agent')) {
+    if (body['team_id'] === team.id) store.resources.replace('agent', id, name, { ...body, team_id: null });
+  }
 }
 
 function refuseUsedEnvironment({ store }: ServerDeps, environment: Resource): void {

@@ -1,5 +1,5 @@
 // The execution environment of an agent or a team: variables, MCP servers and limits, from the general to the particular.
-import { Hono } from 'hono';
+import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import {
   resolvedEnvironmentSchema,
@@ -23,9 +23,8 @@ export function environmentRoutes(deps: ServerDeps): Hono {
     route({ summary: 'Its variables', tag, answers: { 200: resolvedVariablesSchema }, refusals: [404, 422] }),
     query(parameters),
     (context) => {
-      const kind = context.req.param('type') === 'agents' ? 'agent' : 'team';
-      const entity = findResource(deps, kind, context.req.param('id'));
-      return context.json(resolve(deps, entity, context.req.valid('query').execution_id).env_vars ?? {});
+      const { execution_id: executionId } = context.req.valid('query');
+      return context.json(resolve(deps, entityOf(deps, context, executionId), executionId).env_vars ?? {});
     },
   );
   app.get(
@@ -39,12 +38,22 @@ export function environmentRoutes(deps: ServerDeps): Hono {
     }),
     query(parameters),
     (context) => {
-      const kind = context.req.param('type') === 'agents' ? 'agent' : 'team';
-      const entity = findResource(deps, kind, context.req.param('id'));
-      return context.json(resolve(deps, entity, context.req.valid('query').execution_id));
+      const { execution_id: executionId } = context.req.valid('query');
+      return context.json(resolve(deps, entityOf(deps, context, executionId), executionId));
     },
   );
   return app;
+}
+
+/** A dynamic execution is the only one that knows its agent. */
+function entityOf(deps: ServerDeps, context: Context, executionId: string | null | undefined): Resource {
+  const id = context.req.param('id');
+  const execution = typeof executionId === 'string' ? deps.store.executions.find(executionId) : null;
+  if (execution !== null && execution.entityId === id && 'entity_id' in execution.workflowInput) {
+    const { entityName: name, createdAt, updatedAt, workflowInput } = execution;
+    return { id, name, createdAt, updatedAt, body: { configuration: workflowInput.agent_config ?? {} } };
+  }
+  return findResource(deps, context.req.param('type') === 'agents' ? 'agent' : 'team', id);
 }
 
 function resolve(deps: ServerDeps, entity: Resource, executionId: string | null | undefined): ResolvedEnvironment {

@@ -18,7 +18,7 @@ import { createId } from '../../lib/ids.ts';
 import { signalNames } from '../../protocol/workflow.ts';
 import { organizationId, type ServerDeps } from '../deps.ts';
 import { execute } from '../execute.ts';
-import { findExecution } from '../lookups.ts';
+import { findExecution, findQueue } from '../lookups.ts';
 import { createMessageGate, userEventPrefix, type MessageGate } from '../messages.ts';
 import { digits, jsonBody, query, route } from '../openapi.ts';
 import { HttpProblem } from '../problems.ts';
@@ -28,6 +28,7 @@ import { TemporalError } from '../temporal.ts';
 
 const tag = 'executions';
 const listCountMax = 200;
+const optionalText = v.nullish(v.string());
 
 export function executionRoutes(deps: ServerDeps): Hono {
   const app = new Hono();
@@ -75,19 +76,35 @@ function addReading(app: Hono, deps: ServerDeps): void {
       v.object({
         skip: digits,
         limit: digits,
-        status: v.nullish(v.string()),
-        status_filter: v.nullish(v.string()),
-        agent_id: v.nullish(v.string()),
+        status: optionalText,
+        status_filter: optionalText,
+        agent_id: optionalText,
+        team_id: optionalText,
+        worker_queue_id: optionalText,
+        execution_type: v.nullish(v.pipe(v.string(), v.regex(/^(agent|team)$/i, 'it must be agent or team'))),
       }),
     ),
     (context) => {
-      const { skip, limit, status, status_filter: filter, agent_id: agent } = context.req.valid('query');
+      const {
+        skip,
+        limit,
+        status,
+        status_filter: filter,
+        worker_queue_id: queue,
+        ...asked
+      } = context.req.valid('query');
+      // What was deleted is still found by its id.
+      const idOf = (kind: 'agent' | 'team', name: string): string => store.resources.find(kind, name)?.id ?? name;
+      const { agent_id: agent, team_id: team } = asked;
+      const entityId =
+        typeof agent === 'string' ? idOf('agent', agent) : typeof team === 'string' ? idOf('team', team) : undefined;
       const executions = store.executions.list({
         skip: Number(skip ?? 0),
         limit: Math.min(Number(limit ?? 50), listCountMax),
         status: (status ?? filter)?.toLowerCase(),
-        // An agent that was deleted is still found by its id.
-        entityId: typeof agent === 'string' ? (store.resources.find('agent', agent)?.id ?? agent) : undefined,
+        entityId,
+        entityType: asked.execution_type?.toLowerCase() as 'agent' | 'team' | undefined,
+        queueId: typeof queue === 'string' ? findQueue(deps, queue).id : undefined,
       });
       return context.json(executions.map((execution) => show(deps, execution)));
     },

@@ -1,6 +1,8 @@
 // Executions that do not move: what they wait for, and the end of those that nothing else ends.
 import { Hono } from 'hono';
 import {
+  batchTerminateResponseSchema,
+  batchTerminateSchema,
   controlResponseSchema,
   inspectionSchema,
   terminateSchema,
@@ -45,7 +47,38 @@ export function inspectionRoutes(deps: ServerDeps): Hono {
       return context.json(await terminate(deps, execution, reason ?? ''));
     },
   );
+  app.post(
+    '/api/v1/executions/batch/terminate',
+    route({
+      summary: 'End several executions at once',
+      description: 'Each by itself: one that is not there or has ended keeps no other from its end.',
+      tag,
+      answers: { 200: batchTerminateResponseSchema },
+      refusals: [422],
+    }),
+    jsonBody(batchTerminateSchema),
+    async (context) => {
+      const { execution_ids: ids, reason } = context.req.valid('json');
+      const results: TerminationResult[] = [];
+      for (const id of new Set(ids)) results.push(await terminateOne(deps, id, reason ?? ''));
+      return context.json({ terminated: results.filter(({ success }) => success).length, results });
+    },
+  );
   return app;
+}
+
+type TerminationResult = Pick<ControlResponse, 'success' | 'error' | 'status'> & { readonly execution_id: string };
+
+async function terminateOne(deps: ServerDeps, id: string, reason: string): Promise<TerminationResult> {
+  const execution = deps.store.executions.find(id);
+  if (execution === null) return { execution_id: id, success: false, error: 'There is no such execution' };
+  try {
+    const { success, error, status } = await terminate(deps, execution, reason);
+    return { execution_id: id, success, error: error ?? null, status: status ?? null };
+  } catch (error) {
+    if (!(error instanceof TemporalError)) throw error;
+    return { execution_id: id, success: false, error: error.message, status: execution.status };
+  }
 }
 
 async function terminate(deps: ServerDeps, execution: ExecutionRecord, reason: string): Promise<ControlResponse> {

@@ -12,22 +12,23 @@ export interface ResourceRoutes {
   readonly kind: ResourceKind;
   /** Below /api/v1: `agents`. */
   readonly path: string;
-  /** The field of the body that is its name. */
-  readonly nameField: 'name' | 'value';
   readonly create: v.GenericSchema<Body, Body>;
   readonly update: v.GenericSchema<Body, Body>;
   readonly answer: v.GenericSchema;
   /** What a new one has where the request says nothing. */
   readonly defaults: Body;
-  /** True when `skill_ids` are kept as associations. */
-  readonly hasSkills: boolean;
-  /** Throws a HttpProblem for a body that refers to something that does not exist. */
-  readonly check?: (body: Body) => void;
-  readonly checkDelete?: (resource: Resource) => void;
+  /** The body with ids for names; throws a HttpProblem when it refers to something that does not exist. */
+  readonly check?: (body: Body) => Body;
+  /** Runs with the deletion; throws a HttpProblem to refuse it. */
+  readonly beforeDelete?: (resource: Resource) => void;
+  /** Status of a name that is taken. */
+  readonly takenStatus?: 400 | 409;
   /** Fields that are computed when it is shown. */
   readonly computed?: (resource: Resource) => Body;
 }
 
+/** Their `skill_ids` are kept as associations. */
+const kindsWithSkills: ReadonlySet<ResourceKind> = new Set(['environment', 'agent', 'team']);
 /** Most things of one kind that are listed at once. */
 const listCountMax = 1_000;
 
@@ -38,9 +39,12 @@ export function resourceRoutes(deps: ServerDeps, options: ResourceRoutes): Hono 
   // Ids of models contain slashes (`openai/gpt-5`).
   const one = kind === 'model' ? `${root}/:id{.+}` : `${root}/:id`;
   const tag = options.path;
-  const show = (resource: Resource): Body => shown(deps, options, resource);
+  const show = (resource: Resource): Body => ({
+    ...shownResource(deps, kind, resource),
+    ...options.computed?.(resource),
+  });
   const write = (given: Body, current: Resource | null): Body =>
-    show(refuseTaken(kind, () => written(deps, options, given, current)));
+    show(refuseTaken(kind, () => written(deps, options, given, current), options.takenStatus));
   const app = new Hono();
   app.get(
     root,
@@ -79,26 +83,27 @@ export function resourceRoutes(deps: ServerDeps, options: ResourceRoutes): Hono 
     route({ summary: 'Delete it', tag, answers: { 204: null }, refusals: [400, 404, 409] }),
     (context) => {
       const resource = findResource(deps, kind, context.req.param('id'));
-      options.checkDelete?.(resource);
-      store.resources.delete(kind, resource.id);
+      store.transaction(() => {
+        options.beforeDelete?.(resource);
+        store.resources.delete(kind, resource.id);
+      });
       return context.body(null, 204);
     },
   );
   return app;
 }
 
-function shown({ store }: ServerDeps, options: ResourceRoutes, resource: Resource): Body {
-  const { kind, nameField, hasSkills, computed } = options;
-  const skills = hasSkills
+/** As it is answered, without what is computed. */
+export function shownResource({ store }: ServerDeps, kind: ResourceKind, resource: Resource): Body {
+  const skills = kindsWithSkills.has(kind)
     ? { skill_ids: store.resources.skillsOf(kind, resource.id).map(({ skillId }) => skillId) }
     : {};
   return {
     id: resource.id,
     organization_id: organizationId,
     ...resource.body,
-    [nameField]: resource.name,
+    [kind === 'model' ? 'value' : 'name']: resource.name,
     ...skills,
-    ...computed?.(resource),
     created_at: resource.createdAt,
     updated_at: resource.updatedAt,
   };
@@ -106,17 +111,17 @@ function shown({ store }: ServerDeps, options: ResourceRoutes, resource: Resourc
 
 /** Creates one, or changes `current`. */
 function written(deps: ServerDeps, options: ResourceRoutes, given: Body, current: Resource | null): Resource {
-  const { kind, nameField, defaults, hasSkills } = options;
+  const { kind, defaults } = options;
   const { store } = deps;
   const { skill_ids: skillIds, ...fields } = given;
   const merged = { ...(current?.body ?? defaults), ...withoutUndefined(fields) };
-  const { [nameField]: named, ...body } = merged;
+  const { [kind === 'model' ? 'value' : 'name']: named, ...fieldsOfBody } = merged;
   const name = typeof named === 'string' ? named : (current?.name ?? '');
-  options.check?.(body);
+  const body = options.check?.(fieldsOfBody) ?? fieldsOfBody;
   return store.transaction(() => {
     const resource = current ?? store.resources.insert(kind, name, body);
     if (current !== null) store.resources.replace(kind, current.id, name, body);
-    if (hasSkills && Array.isArray(skillIds)) setSkills(deps, kind, resource.id, skillIds.map(String));
+    if (Array.isArray(skillIds)) setSkills(deps, kind, resource.id, skillIds.map(String));
     return findResource(deps, kind, resource.id);
   });
 }
@@ -142,12 +147,12 @@ export function unknownReference(kind: ResourceKind, idOrName: string): HttpProb
   });
 }
 
-export function refuseTaken<T>(noun: string, write: () => T): T {
+export function refuseTaken<T>(noun: string, write: () => T, status: 400 | 409 = 409): T {
   try {
     return write();
   } catch (error) {
     if (!isUniqueViolation(error)) throw error;
-    throw new HttpProblem(409, `The name of this ${noun} is taken`, {
+    throw new HttpProblem(status, `The name of this ${noun} is taken`, {
       code: 'name_taken',
       hint: `choose another; \`kubiya ${noun} list\` lists those that are taken`,
     });

@@ -64,6 +64,7 @@ export interface ExecutionFilter {
   readonly status?: string | undefined;
   readonly entityId?: string | undefined;
   readonly queueId?: string | undefined;
+  readonly entityType?: 'agent' | 'team' | undefined;
 }
 
 export interface Executions {
@@ -134,7 +135,8 @@ export function createExecutions(database: Database, clock: { nowMs(): number; n
   const byKey = database.query<Row, [string]>(`${select} WHERE idempotency_key = ?`);
   const list = database.query<Row, Bindings>(
     `${select} WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR entity_id = ?2) AND (?3 IS NULL OR queue_id = ?3)
-     ORDER BY number DESC LIMIT ?4 OFFSET ?5`,
+       AND (?4 IS NULL OR (json_extract(workflow_input, '$.team_id') IS NOT NULL) = (?4 = 'team'))
+     ORDER BY number DESC LIMIT ?5 OFFSET ?6`,
   );
   const open = database.query<Row, [number, number]>(
     `${select} WHERE is_open = 1 AND number > ? ORDER BY number LIMIT ?`,
@@ -166,8 +168,10 @@ export function createExecutions(database: Database, clock: { nowMs(): number; n
     },
     find: (id) => maybe(byId.get(id)),
     byIdempotencyKey: (key) => maybe(byKey.get(key)),
-    list: ({ status, entityId, queueId, limit, skip }) =>
-      list.all(status ?? null, entityId ?? null, queueId ?? null, limit, skip).map(recordOf),
+    list: ({ status, entityId, queueId, entityType, limit, skip }) => {
+      const filters = [status ?? null, entityId ?? null, queueId ?? null, entityType ?? null];
+      return list.all(...filters, limit, skip).map(recordOf);
+    },
     open: (limit, after) => open.all(after, limit).map(recordOf),
     openCount: () => openCount.get()?.count ?? 0,
     stuckCount: () => stuckCount.get()?.count ?? 0,
@@ -195,6 +199,8 @@ function createRetention(database: Database): Pick<Executions, 'delete' | 'expir
   const removals = [
     'DELETE FROM events WHERE execution = ?',
     'DELETE FROM sessions WHERE execution = ?',
+    'DELETE FROM approvals WHERE execution = ?',
+    'DELETE FROM analytics WHERE execution = ?',
     'DELETE FROM executions WHERE number = ?',
   ].map((statement) => database.query<unknown, [number]>(statement));
   return {

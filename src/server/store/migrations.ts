@@ -100,4 +100,33 @@ export const migrations: readonly string[] = [
   `,
   // Why an open execution cannot go on, when no worker can run it; null otherwise.
   `ALTER TABLE executions ADD COLUMN stuck_reason TEXT;`,
+  // Approvals, and what executions used. `execution` is the number of the one that the control plane knows.
+  `
+  CREATE TABLE approvals (
+    id TEXT PRIMARY KEY,
+    execution INTEGER NOT NULL,
+    call_id TEXT,
+    request TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'pending',
+    expires_at_ms INTEGER NOT NULL,
+    created_at TEXT NOT NULL,
+    resolved_at TEXT,
+    resolved_by_name TEXT,
+    resolved_by_email TEXT,
+    reason TEXT,
+    is_answered INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (execution, call_id)
+  ) STRICT;
+  CREATE INDEX approvals_unanswered ON approvals (execution) WHERE is_answered = 0;
+
+  CREATE TABLE analytics (
+    execution INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    record_id TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (execution, kind, record_id)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE INDEX executions_of_entity ON executions (entity_id, number);
+  `,
 ];

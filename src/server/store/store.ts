@@ -1,5 +1,7 @@
 // The control plane's state: one SQLite database behind a few typed tables.
 import type { Clock } from '../../lib/clock.ts';
+import { createAnalytics, type Analytics } from './analytics.ts';
+import { createApprovals, type Approvals } from './approvals.ts';
 import { openDatabase } from './database.ts';
 import { createEvents, type Events } from './events.ts';
 import { createExecutions, type Executions } from './executions.ts';
@@ -12,6 +14,8 @@ export interface Store {
   readonly queues: Queues;
   readonly executions: Executions;
   readonly events: Events;
+  readonly approvals: Approvals;
+  readonly analytics: Analytics;
   /** All or nothing, durable when it returns. Nested calls join the outer one. */
   transaction<T>(run: () => T): T;
   /** A consistent copy beside the database; null for one in memory. Throws SQLite's error. */
@@ -28,6 +32,8 @@ export function openStore(path: string, clock: Pick<Clock, 'now'>): Store {
     queues: createQueues(database, times),
     executions: createExecutions(database, times),
     events: createEvents(database, times),
+    approvals: createApprovals(database, times),
+    analytics: createAnalytics(database),
     transaction: (run) => database.transaction(run).immediate(),
     snapshot: () => (path === ':memory:' ? null : snapshotOf(database, path)),
     close: () => database.close(),
