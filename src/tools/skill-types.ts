@@ -3,6 +3,7 @@ import { agentCommunicationSkill } from './agent-communication.ts';
 import { approvalSkill } from './approval.ts';
 import type { SkillType } from './configuration.ts';
 import { customSkill } from './custom.ts';
+import { dataVisualizationSkill } from './data-visualization.ts';
 import { dockerSkill } from './docker.ts';
 import { fileGenerationSkill, fileSystemSkill } from './files.ts';
 import { pythonSkill } from './python.ts';
@@ -15,6 +16,7 @@ export const skillTypes: readonly SkillType[] = [
   fileSystemSkill,
   pythonSkill,
   fileGenerationSkill,
+  dataVisualizationSkill,
   dockerSkill,
   customSkill,
   workflowExecutorSkill,

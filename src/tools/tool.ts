@@ -93,7 +93,7 @@ export interface ToolDefinition<TSchema extends InputSchema> {
 export function defineTool<TSchema extends InputSchema>(definition: ToolDefinition<TSchema>): Tool {
   const { $schema: _dialect, ...inputSchema } = toJsonSchema(definition.input, {
     typeMode: 'input',
-    ignoreActions: ['trim'],
+    ignoreActions: ['trim', 'check', 'finite'],
   });
   return {
     name: definition.name,
