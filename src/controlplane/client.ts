@@ -5,7 +5,7 @@ import * as approvals from '../protocol/approvals.ts';
 import * as api from '../protocol/control-plane.ts';
 import * as planner from '../protocol/planner.ts';
 import * as dynamic from '../protocol/dynamic.ts';
-import type * as jobs from '../protocol/jobs.ts';
+import * as jobs from '../protocol/jobs.ts';
 import type { WireEvent } from '../protocol/events.ts';
 import { createTransport, type CallOptions, type Method, type TransportOptions } from './transport.ts';
 
@@ -49,6 +49,7 @@ export function createControlPlaneClient(options: ControlPlaneClientOptions) {
     ...approvalMethods(verbs),
     ...analyticsMethods(verbs),
     ...dynamicMethods(verbs),
+    ...jobMethods(verbs),
     ...plannerMethods(verbs),
     ...skillMethods(verbs),
     ...modelMethods(verbs),
@@ -246,6 +247,38 @@ function plannerMethods({ get, write, transport }: Verbs) {
       get(`/api/v1/tasks/plan/${part(id)}`, planner.planResponseSchema, undefined, call),
     getPlannerHealth: (call?: CallOptions) =>
       get('/api/v1/tasks/plan/health', planner.plannerHealthSchema, undefined, call),
+  };
+}
+
+function jobMethods({ get, write, repeat, command, transport }: Verbs) {
+  const path = (id: string): string => `/api/v1/jobs/${part(id)}`;
+  return {
+    listJobs: (call?: CallOptions) => get('/api/v1/jobs', v.array(jobs.jobSchema), undefined, call),
+    getJob: (id: string, call?: CallOptions) => get(path(id), jobs.jobSchema, undefined, call),
+    createJob: (body: jobs.CreateJob, call?: CallOptions) => write('POST', '/api/v1/jobs', body, jobs.jobSchema, call),
+    updateJob: (id: string, body: jobs.UpdateJob, call?: CallOptions) =>
+      write('PATCH', path(id), body, jobs.jobSchema, call),
+    deleteJob: (id: string, call?: CallOptions) => command('DELETE', path(id), undefined, call),
+    enableJob: (id: string, call?: CallOptions) =>
+      repeat('POST', `${path(id)}/enable`, undefined, jobs.jobSchema, call),
+    disableJob: (id: string, call?: CallOptions) =>
+      repeat('POST', `${path(id)}/disable`, undefined, jobs.jobSchema, call),
+    /** Ours only. */
+    rotateJobSecret: (id: string, call?: CallOptions) =>
+      write('POST', `${path(id)}/rotate-secret`, undefined, jobs.jobSchema, call),
+    /** With a key a lost answer is asked for again. */
+    triggerJob: (id: string, body: jobs.TriggerJob, idempotencyKey?: string, call?: CallOptions) =>
+      transport.request({
+        method: 'POST',
+        path: `${path(id)}/trigger`,
+        body,
+        headers: idempotencyKey === undefined ? undefined : { [api.idempotencyKeyHeader]: idempotencyKey },
+        isRepeatable: idempotencyKey !== undefined,
+        response: jobs.jobRunSchema,
+        call,
+      }),
+    listJobExecutions: (id: string, page: { limit: number }, call?: CallOptions) =>
+      get(`${path(id)}/executions`, v.array(jobs.jobExecutionSchema), { limit: page.limit }, call),
   };
 }
 

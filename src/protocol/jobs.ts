@@ -2,7 +2,6 @@
 import * as v from 'valibot';
 import { executionEnvironmentSchema, promptCharactersMax } from './control-plane.ts';
 import { cronProblem } from './cron.ts';
-import { executionStatuses } from './workflow.ts';
 
 // Names are those of the cloud's API where it has the field, "ours" marks the others. Unknown keys are ignored.
 
@@ -21,7 +20,6 @@ const nameCharactersMax = 255;
 const text = v.string();
 const optionalText = v.nullish(text);
 const optionalFlag = v.nullish(v.boolean());
-const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const whole = (min: number, max: number) =>
   v.pipe(
     v.number(),
@@ -61,7 +59,7 @@ const cron = v.pipe(
   v.maxLength(200),
   v.check(
     (value) => cronProblem(value) === null,
-    ({ input }) => `it ${cronProblem(String(input)) ?? ''}`,
+    ({ input }) => `it ${cronProblem(input) ?? ''}`,
   ),
 );
 const timeZone = v.pipe(
@@ -175,7 +173,8 @@ export type TriggerJob = v.InferInput<typeof triggerJobSchema>;
 /** Answer of a trigger and of a webhook. */
 export const jobRunSchema = v.object({
   job_id: optionalText,
-  execution_id: text,
+  /** Null for a delivery that only asks whether somebody is there. */
+  execution_id: v.nullable(text),
   workflow_id: optionalText,
   status: optionalText,
   /** Ours: this delivery came before, and its execution is that one. */
@@ -187,22 +186,26 @@ export type JobRun = v.InferOutput<typeof jobRunSchema>;
 
 /** POST /executions/create: the row of a run that Temporal has begun. The same id again changes nothing. */
 export const createExecutionSchema = v.object({
-  execution_id: v.pipe(text, v.regex(/^[\w.:-]{1,200}$/)),
+  execution_id: v.pipe(text, v.regex(/^[\w.:-]{1,200}$/, 'it may have letters, digits, dots, colons and dashes')),
   job_id: optionalText,
   organization_id: optionalText,
-  entity_type: v.picklist(['agent', 'team']),
+  /** In either case; absent: agent. */
+  entity_type: optionalText,
   entity_id: optionalText,
-  prompt: text,
+  prompt,
   trigger_type: optionalText,
   /** Ours: `workflow_id` of the run that starts the execution as its child. */
   trigger_metadata: v.nullish(v.record(text, v.unknown())),
+  /** Ours: of a run without a job. */
+  worker_queue_id: optionalText,
 });
 export type CreateExecution = v.InferInput<typeof createExecutionSchema>;
 
 /** POST /executions/{id}/job/{job}/status. */
 export const jobStatusSchema = v.object({
-  status: v.picklist(executionStatuses),
-  duration_ms: v.nullish(count),
+  /** One of `executionStatuses` in either case. */
+  status: text,
+  duration_ms: v.nullish(v.number()),
   error_message: optionalText,
 });
 export type JobStatus = v.InferInput<typeof jobStatusSchema>;

@@ -3,7 +3,7 @@ import { Hono, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { openAPIRouteHandler } from 'hono-openapi';
 import { requestBodyBytesMax } from '../protocol/control-plane.ts';
-import { requireToken } from './auth.ts';
+import { isSignedInstead, requireToken } from './auth.ts';
 import type { ServerDeps } from './deps.ts';
 import { answerProblem, HttpProblem } from './problems.ts';
 import { analyticsRoutes } from './routes/analytics.ts';
@@ -16,10 +16,12 @@ import { executionRoutes } from './routes/executions.ts';
 import { healthRoutes } from './routes/health.ts';
 import { inspectionRoutes } from './routes/inspection.ts';
 import { plannerRoutes } from './routes/planner.ts';
+import { jobRoutes } from './routes/jobs.ts';
 import { queueRoutes } from './routes/queues.ts';
 import { serverRoutes } from './routes/server.ts';
 import { skillAssociationRoutes } from './routes/skills.ts';
 import { teamMemberRoutes } from './routes/teams.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 import { workerRoutes } from './routes/workers.ts';
 
 export const openApiPath = '/api/openapi.json';
@@ -48,6 +50,8 @@ export function createApp(deps: ServerDeps): Hono {
     approvalRoutes(deps),
     analyticsRoutes(deps),
     serverRoutes(deps),
+    jobRoutes(deps),
+    webhookRoutes(deps),
     eventRoutes(deps),
     environmentRoutes(deps),
     teamMemberRoutes(deps),
@@ -83,6 +87,8 @@ function limitBody(): MiddlewareHandler {
 
 /** A body of another type would be read as an empty one, and the answer would complain about missing fields. */
 const requireJson: MiddlewareHandler = async (context, next) => {
+  // Whoever calls a webhook sends what it sends.
+  if (isSignedInstead(context.req.method, context.req.path)) return next();
   const type = context.req.header('content-type');
   if (type !== undefined && context.req.method !== 'GET' && !/^application\/([\w.-]+\+)?json\b/i.test(type)) {
     throw new HttpProblem(415, 'The request is not JSON', {

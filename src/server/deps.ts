@@ -27,6 +27,8 @@ export interface ServerDeps {
   readonly databases: readonly { readonly name: string; readonly path: string }[];
   /** Wakes the reconciler: something is open. */
   readonly wake: () => void;
+  /** Tells Temporal of a job that was changed or removed (job-scheduler.ts). */
+  readonly syncJob: (jobId: string) => Promise<void>;
   /** Aborts when the server stops; open streams end. */
   readonly stopping: AbortSignal;
 }

@@ -22,6 +22,8 @@ export interface ExecuteOptions {
   readonly entity: string | Resource;
   readonly request: ExecuteInput;
   readonly idempotencyKey: string | null;
+  /** Of the execution; absent: a new one. */
+  readonly id?: string;
 }
 
 /** Throws a HttpProblem: 404, 409, 413; 503 when Temporal does not answer, and then the execution waits for it. */
@@ -61,6 +63,19 @@ function entityOf(deps: ServerDeps, { kind, entity }: ExecuteOptions): Resource 
   return findResource(deps, kind === 'team' ? 'team' : 'agent', entity);
 }
 
+/** The row of an execution that a workflow starts as its child; the same id again changes nothing. Throws as `execute`. */
+export function recordExecution(deps: ServerDeps, options: ExecuteOptions & { readonly id: string }): ExecutionRecord {
+  const { store } = deps;
+  const earlier = store.executions.find(options.id);
+  if (earlier !== null) return earlier;
+  const entity = entityOf(deps, options);
+  return store.transaction(() => {
+    const record = insert(deps, options, entity, '');
+    store.executions.markStarted(record.id);
+    return { ...record, isWorkflowStarted: true };
+  });
+}
+
 /** Safe to repeat: the workflow's id makes it one. A refusal of Temporal ends the execution. */
 export async function startWorkflow(deps: ServerDeps, execution: ExecutionRecord): Promise<void> {
   const { store, temporal } = deps;
@@ -91,7 +106,7 @@ function insert(deps: ServerDeps, options: ExecuteOptions, entity: Resource, req
       hint: 'set its status to active, or use another queue',
     });
   }
-  const id = createId();
+  const id = options.id ?? createId();
   const workflowInput = inputOf(deps, id, options, entity);
   if (Buffer.byteLength(JSON.stringify(workflowInput)) > workflowInputBytesMax) {
     throw new HttpProblem(413, `The execution is larger than ${workflowInputBytesMax} bytes`, {

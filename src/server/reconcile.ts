@@ -4,6 +4,7 @@ import { answerApprovals } from './approvals.ts';
 import type { ServerDeps } from './deps.ts';
 import { startWorkflow } from './execute.ts';
 import { advance } from './progress.ts';
+import { startedByKey } from './jobs.ts';
 import { endOrphans } from './orphans.ts';
 import { removeAbandonedQueues } from './queue-removal.ts';
 import type { ExecutionRecord } from './store/executions.ts';
@@ -162,6 +163,7 @@ async function reconcileOne(deps: ServerDeps, execution: ExecutionRecord, firstS
     if (execution.cancelRequestedAtMs !== null) await cancelWithoutWorker(deps, execution);
     return;
   }
+  if (state.kind === 'missing' && (await isAwaited(deps, execution))) return;
   const since = firstSeen.get(id) ?? clock.elapsed();
   firstSeen.set(id, since);
   if (clock.elapsed() - since < reportGraceMs) return;
@@ -171,6 +173,12 @@ async function reconcileOne(deps: ServerDeps, execution: ExecutionRecord, firstS
     execution: id,
     status: store.executions.find(id)?.status,
   });
+}
+
+/** A scheduled run has written down its execution and is about to start it. */
+async function isAwaited({ temporal }: ServerDeps, { request }: ExecutionRecord): Promise<boolean> {
+  const runId = request.execution_metadata?.[startedByKey];
+  return typeof runId === 'string' && (await temporal.describe(runId)).kind === 'open';
 }
 
 /** A cancel is carried out by the worker; when the queue has none, nobody would ever do it. */

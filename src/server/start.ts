@@ -6,6 +6,7 @@ import type { Log } from '../telemetry/log.ts';
 import { createApp } from './app.ts';
 import type { ServerDeps } from './deps.ts';
 import { createEventLog } from './events.ts';
+import { createJobScheduler, type JobScheduler } from './job-scheduler.ts';
 import { dropAllDeadWorkers } from './present-workers.ts';
 import type { FindPlannerModel } from './planner.ts';
 import { createReconciler, type Reconciler } from './reconcile.ts';
@@ -77,6 +78,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const stopping = new AbortController();
   const events = createEventLog(store);
   let reconciler: Reconciler | undefined;
+  let jobScheduler: JobScheduler | undefined;
   const deps: ServerDeps = {
     store,
     events,
@@ -97,12 +99,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     version: options.version,
     instanceId: options.instanceId,
     wake: () => reconciler?.wake(),
+    syncJob: async (jobId) => jobScheduler?.sync(jobId),
     stopping: stopping.signal,
   };
   try {
     seed(deps);
     const server = listen(options, createApp(deps));
     reconciler = createReconciler(deps);
+    jobScheduler = createJobScheduler(deps);
     // What was open when the last server ended.
     reconciler.wake();
     const port = server.port ?? options.port;
@@ -112,6 +116,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       await drain(server, clock);
       await temporal.close();
       await reconciler?.stop();
+      await jobScheduler?.stop();
       events.close();
       store.close();
     };

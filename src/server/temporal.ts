@@ -28,6 +28,7 @@ import {
   type ExecutionInput,
   type ExecutionStatus,
 } from '../protocol/workflow.ts';
+import { createSchedules, type Schedules } from './temporal-schedules.ts';
 import { readDetails, troubleOf, type Decode, type TaskTrouble, type WorkflowDetails } from './temporal-inspect.ts';
 
 export interface TemporalTarget {
@@ -96,6 +97,7 @@ export interface Temporal {
   cancel(workflowId: string): Promise<void>;
   terminate(workflowId: string, reason: string): Promise<void>;
   describe(workflowId: string): Promise<WorkflowState>;
+  readonly schedules: Schedules;
   /** Of an open or closed workflow, `not_found` when there is none. */
   inspect(workflowId: string, taskQueue: string): Promise<WorkflowDetails>;
   /** Executions whose workflow is open and began before `startedBefore`, at most `limit`. */
@@ -130,16 +132,23 @@ export function createTemporal(target: TemporalTarget, signingKey: Uint8Array): 
     return decoded === undefined ? null : defaultPayloadConverter.fromPayload(decoded);
   };
   const closing = new AbortController();
+  const callOnce = async <T>(run: () => Promise<T>): Promise<T> => {
+    try {
+      return await connection.withDeadline(Date.now() + callTimeoutMs, run);
+    } catch (error) {
+      // A call that our own end cut off must not look like an answer of Temporal.
+      if (closing.signal.aborted) throw new TemporalError('unavailable', 'The server is stopping', error);
+      throw translate(error, target);
+    }
+  };
   const call = async <T>(run: () => Promise<T>): Promise<T> => {
     const retryUntil = Date.now() + retryWindowMs;
     for (;;) {
       try {
-        return await connection.withDeadline(Date.now() + callTimeoutMs, run);
+        return await callOnce(run);
       } catch (error) {
-        // A call that our own end cut off must not look like an answer of Temporal.
-        if (closing.signal.aborted) throw new TemporalError('unavailable', 'The server is stopping', error);
-        const failure = translate(error, target);
-        if (failure.kind !== 'unavailable' || Date.now() > retryUntil) throw failure;
+        const isPassing = error instanceof TemporalError && error.kind === 'unavailable';
+        if (closing.signal.aborted || !isPassing || Date.now() > retryUntil) throw error;
       }
       await sleep(retryIntervalMs, closing.signal).catch(() => undefined);
     }
@@ -165,6 +174,10 @@ export function createTemporal(target: TemporalTarget, signingKey: Uint8Array): 
     cancel: (workflowId) => call(async () => void (await handleOf(workflowId).cancel())),
     terminate: (workflowId, reason) => call(async () => void (await handleOf(workflowId).terminate(reason))),
     describe: (workflowId) => call(() => describe(client, workflowId)),
+    schedules: createSchedules(client, {
+      call: callOnce,
+      workflowTaskTimeout: target.isLocal ? localWorkflowTaskTimeout : undefined,
+    }),
     inspect: (workflowId, taskQueue) => call(() => readDetails(client, decode, { workflowId, taskQueue })),
     openBefore: (startedBefore, limit) => call(() => openBefore(client, startedBefore, limit)),
     release: (workflowId, workerIds, signal) =>

@@ -268,7 +268,7 @@ function hasEnded(how: string): HttpProblem {
   return new HttpProblem(409, `The execution ${how}`, { code: 'execution_not_open', hint: 'start a new one' });
 }
 
-function keyOf(context: Context): string | null {
+export function keyOf(context: Context): string | null {
   const key = context.req.header(idempotencyKeyHeader)?.trim() ?? '';
   if (key.length > idempotencyKeyCharactersMax) {
     throw new HttpProblem(

@@ -129,4 +129,27 @@ export const migrations: readonly string[] = [
 
   CREATE INDEX executions_of_entity ON executions (entity_id, number);
   `,
+  // Jobs. The index finds the executions of one; an id in job_removals is a schedule that Temporal may still have.
+  `
+  CREATE TABLE jobs (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    definition TEXT NOT NULL,
+    webhook_secret TEXT,
+    revision INTEGER NOT NULL DEFAULT 1,
+    synced_revision INTEGER NOT NULL DEFAULT 0,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE job_removals (job_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+  CREATE TABLE webhook_deliveries (
+    job_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    execution_id TEXT NOT NULL,
+    received_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (job_id, key)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX executions_of_job ON executions (json_extract(request, '$.execution_metadata.job_id'), number)
+    WHERE json_extract(request, '$.execution_metadata.job_id') IS NOT NULL;
+  `,
 ];

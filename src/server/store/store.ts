@@ -5,6 +5,7 @@ import { createApprovals, type Approvals } from './approvals.ts';
 import { openDatabase } from './database.ts';
 import { createEvents, type Events } from './events.ts';
 import { createExecutions, type Executions } from './executions.ts';
+import { createJobs, type Jobs } from './jobs.ts';
 import { createQueues, type Queues } from './queues.ts';
 import { createResources, type Resources } from './resources.ts';
 import { snapshotOf, type Snapshot } from './snapshot.ts';
@@ -16,6 +17,7 @@ export interface Store {
   readonly events: Events;
   readonly approvals: Approvals;
   readonly analytics: Analytics;
+  readonly jobs: Jobs;
   /** All or nothing, durable when it returns. Nested calls join the outer one. */
   transaction<T>(run: () => T): T;
   /** A consistent copy beside the database; null for one in memory. Throws SQLite's error. */
@@ -34,6 +36,7 @@ export function openStore(path: string, clock: Pick<Clock, 'now'>): Store {
     events: createEvents(database, times),
     approvals: createApprovals(database, times),
     analytics: createAnalytics(database),
+    jobs: createJobs(database, times),
     transaction: (run) => database.transaction(run).immediate(),
     snapshot: () => (path === ':memory:' ? null : snapshotOf(database, path)),
     close: () => database.close(),

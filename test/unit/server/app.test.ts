@@ -25,6 +25,7 @@ function failingTemporal(failure: Error): Temporal {
     describe: fail,
     release: fail,
     inspect: fail,
+    schedules: { apply: fail, remove: fail, find: fail, list: fail },
     openBefore: fail,
     close: () => Promise.resolve(),
   };
@@ -54,6 +55,7 @@ function appWith(changes: (store: Store) => Partial<ServerDeps>) {
     version: '0',
     instanceId: 'a-test',
     wake: () => undefined,
+    syncJob: () => Promise.resolve(),
     stopping: new AbortController().signal,
     ...changes(store),
   });

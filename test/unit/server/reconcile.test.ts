@@ -34,6 +34,7 @@ test('an execution behind hundreds that wait is started all the same', async () 
     terminate: nothing,
     release: nothing,
     inspect: () => Promise.reject(new TemporalError('unavailable', 'not asked')),
+    schedules: { apply: nothing, remove: nothing, find: () => Promise.resolve(null), list: () => Promise.resolve([]) },
     openBefore: () => Promise.resolve([]),
     close: nothing,
   };
@@ -53,6 +54,7 @@ test('an execution behind hundreds that wait is started all the same', async () 
     version: '0',
     instanceId: 'a-test',
     wake: () => undefined,
+    syncJob: () => Promise.resolve(),
     stopping: new AbortController().signal,
   } satisfies ServerDeps);
   reconciler.wake();
