@@ -30,7 +30,7 @@ export interface PositionalDeclaration {
 /** Flags by their long name, and positionals in the order of the command line. */
 export type ArgDeclarations = Readonly<Record<string, FlagDeclaration | PositionalDeclaration>>;
 
-type SingleValue<Flag> = Flag extends { type: 'integer' | 'seconds' | 'duration' | 'bytes' | 'cpus' }
+type SingleValue<Flag> = Flag extends { type: 'integer' | 'seconds' | 'duration' | 'bytes' | 'cpus' | 'usd' }
   ? number
   : Flag extends { type: 'choice'; choices: readonly (infer Choice)[] }
     ? Choice

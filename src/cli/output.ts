@@ -1,4 +1,5 @@
 // The only door to stdout and stderr: colour, terminals, pipes that close, and words that must not move the cursor.
+import { fstatSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { Chalk } from 'chalk';
 import type { Environment } from '../config/sources.ts';
@@ -15,8 +16,17 @@ export interface Sink {
   write(text: string): Promise<void>;
   /** The text in this style where this stream shows colour. */
   style(style: Style, text: string): string;
-  /** Text of a model or a tool: on a terminal without control sequences, in a pipe as it is. */
+  /** Text of a model or a tool: on a terminal and in GitLab's log without control sequences, in a pipe as it is. */
   foreign(text: string): string;
+  /** Whole lines for the machine that reads the log of a CI job, which no other text can be taken for. */
+  mark(lines: string): Promise<void>;
+}
+
+/** Whose job's log stdout and stderr go to. */
+export interface ContinuousIntegration {
+  readonly kind: 'github' | 'gitlab';
+  /** Markdown that is shown beside the job. */
+  readonly summaryFile: string | undefined;
 }
 
 export interface Output {
@@ -26,6 +36,7 @@ export interface Output {
   readonly stderr: Sink;
   /** True when a question can be asked: a person sits at both ends and it is no CI. */
   readonly isInteractive: boolean;
+  readonly ci: ContinuousIntegration | undefined;
   /** Where a question is drawn when `isInteractive`. */
   readonly questions: OutputStream;
   /** Aborts when nobody reads stdout any more (`| head`). */
@@ -52,13 +63,16 @@ export function createOutput(
 ): Output {
   const closed = new AbortController();
   // A reader that left is not our error; what is still to be done (a clean-up, a running agent) goes on silently.
-  const stdout = createSink(stdoutStream, showsColour(stdoutStream, environment), closed);
-  const stderr = createSink(stderrStream, showsColour(stderrStream, environment), new AbortController());
+  const ci = ciOf(environment);
+  const stdout = createSink(stdoutStream, { hasColour: showsColour(stdoutStream, environment), gone: closed, ci });
+  const gone = new AbortController();
+  const stderr = createSink(stderrStream, { hasColour: showsColour(stderrStream, environment), gone, ci });
   const isCi = isSet(environment['CI']) && environment['CI'] !== 'false';
   return {
     stdout,
     stderr,
     isInteractive: isStdinTty && stderr.isTty && !isCi && environment['TERM'] !== 'dumb',
+    ci,
     questions: stderrStream,
     closed: closed.signal,
     print: (line) => stdout.write(`${line}\n`),
@@ -75,7 +89,14 @@ interface OwnSink extends Sink {
   flush(): Promise<void>;
 }
 
-function createSink(stream: OutputStream, hasColour: boolean, gone: AbortController): OwnSink {
+interface SinkOptions {
+  readonly hasColour: boolean;
+  /** Aborted when the reader has gone. */
+  readonly gone: AbortController;
+  readonly ci: ContinuousIntegration | undefined;
+}
+
+function createSink(stream: OutputStream, { hasColour, gone, ci }: SinkOptions): OwnSink {
   // A level of our own: chalk's detection knows nothing of NO_COLOR.
   const chalk = new Chalk({ level: hasColour ? 1 : 0 });
   const isTty = stream.isTTY === true;
@@ -92,28 +113,72 @@ function createSink(stream: OutputStream, hasColour: boolean, gone: AbortControl
       gone.signal.addEventListener('abort', finish, { once: true });
       start(finish);
     });
+  const send = async (text: string): Promise<void> => {
+    if (gone.signal.aborted || text === '' || stream.write(text)) return;
+    await settled((done) => stream.once('drain', done));
+  };
+  // What goes into a file is nobody's log.
+  const guard = ci?.kind === 'github' && !isFile(stream) ? createCommandGuard() : (text: string): string => text;
   return {
     isTty,
     hasColour,
     get columns() {
       return isTty ? stream.columns : undefined;
     },
-    write: async (text) => {
-      if (gone.signal.aborted || text === '' || stream.write(text)) return;
-      await settled((done) => stream.once('drain', done));
-    },
+    write: (text) => send(guard(text)),
+    mark: send,
     style: (style, text) => chalk[style](text),
-    foreign: (text) => (isTty ? withoutControls(text) : text),
+    foreign: (text) => (isTty || ci?.kind === 'gitlab' ? withoutControls(text) : text),
     flush: () => settled((done) => stream.write('', () => done())),
   };
 }
 
-/** JSON escapes the control characters below space; some terminals obey those from DEL on as well. */
+/**
+ * JSON escapes the control characters below space; some terminals obey those from DEL on as well, and GitHub's runner what
+ * stands behind `##[` anywhere in a line.
+ */
 export function jsonText(value: unknown, indent?: number): string {
-  return JSON.stringify(value, null, indent).replaceAll(
-    /[\u007f-\u009f]/g,
-    (character) => String.raw`\u00${character.charCodeAt(0).toString(16)}`,
-  );
+  return JSON.stringify(value, null, indent)
+    .replaceAll(/[\u007f-\u009f]/g, (character) => String.raw`\u00${character.charCodeAt(0).toString(16)}`)
+    .replaceAll('##[', String.raw`#\u0023[`);
+}
+
+function ciOf(environment: Environment): ContinuousIntegration | undefined {
+  if (environment['GITHUB_ACTIONS'] === 'true')
+    return { kind: 'github', summaryFile: environment['GITHUB_STEP_SUMMARY'] || undefined };
+  return environment['GITLAB_CI'] === 'true' ? { kind: 'gitlab', summaryFile: undefined } : undefined;
+}
+
+function isFile(stream: OutputStream): boolean {
+  const descriptor = 'fd' in stream ? stream.fd : undefined;
+  try {
+    return typeof descriptor === 'number' && fstatSync(descriptor).isFile();
+  } catch {
+    return false; // it has been closed
+  }
+}
+
+const zeroWidthSpace = '\u200b';
+
+/**
+ * Keeps GitHub's runner from obeying text: it takes a line that begins with `::`, blanks before it or not, and `##[` anywhere, for
+ * a command. Text comes in pieces, so where in its line the last one ended is kept.
+ */
+export function createCommandGuard(): (text: string) => string {
+  let isLineStart = true;
+  let isAfterFirstColon = false;
+  let hashes = 0;
+  return (text) => {
+    let safe = '';
+    for (const character of text) {
+      if ((isAfterFirstColon && character === ':') || (hashes >= 2 && character === '[')) safe += zeroWidthSpace;
+      safe += character;
+      hashes = character === '#' ? hashes + 1 : 0;
+      isAfterFirstColon = isLineStart && character === ':';
+      isLineStart = /[\n\r]/.test(character) || (isLineStart && /[\s\u0085]/.test(character));
+    }
+    return safe;
+  };
 }
 
 /** https://no-color.org and https://force-color.org; a dumb terminal shows none. */

@@ -13,6 +13,7 @@ export const root: Command = {
       ...(await import('./commands/exec/prompt.ts')).default,
       subCommands: {
         agent: lazy(() => import('./commands/exec/agent.ts')),
+        team: lazy(() => import('./commands/exec/team.ts')),
         attach: lazy(() => import('./commands/exec/attach.ts')),
       },
     }),

@@ -34,6 +34,8 @@ export type OptionType =
   | { readonly type: 'bytes'; readonly min: number; readonly max: number }
   /** A Kubernetes quantity of processors (`1000m`, `0.5`, `2`) in processors. */
   | { readonly type: 'cpus'; readonly min: number; readonly max: number }
+  /** US dollars, such as `0.50`. */
+  | { readonly type: 'usd'; readonly min: number; readonly max: number }
   | { readonly type: 'choice'; readonly choices: readonly string[] };
 
 export type OptionDeclaration = OptionType & {
@@ -601,7 +603,7 @@ export type OptionName = keyof typeof options;
 /** The type of an option's value; durations and seconds are milliseconds from here on. */
 export type OptionValue<Name extends OptionName> = (typeof options)[Name] extends { type: 'switch' }
   ? boolean
-  : (typeof options)[Name] extends { type: 'integer' | 'seconds' | 'duration' | 'bytes' | 'cpus' }
+  : (typeof options)[Name] extends { type: 'integer' | 'seconds' | 'duration' | 'bytes' | 'cpus' | 'usd' }
     ? number
     : (typeof options)[Name] extends { type: 'choice'; choices: readonly (infer Choice)[] }
       ? Choice

@@ -14,6 +14,8 @@ export interface Paths {
   readonly localSigningKeyFile: string;
   readonly cacheDirectory: string;
   readonly logsDirectory: string;
+  /** Plans that `exec` has made. */
+  readonly plansDirectory: string;
 }
 
 /** The files of one worker, below `workers/<queue>`. */
@@ -56,6 +58,7 @@ export function resolvePaths(sources: PathSources): Paths {
     localSigningKeyFile: join(local, 'signing-key'),
     cacheDirectory: join(home, 'cache'),
     logsDirectory: join(home, 'logs'),
+    plansDirectory: join(home, 'plans'),
   });
 }
 

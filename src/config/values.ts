@@ -68,6 +68,12 @@ export function parseValue(option: OptionDeclaration, text: string, cwd: string)
         return refused('a number of processors such as 2, 0.5 or 1000m');
       return { ok: true, value };
     }
+    case 'usd': {
+      const value = /^\d+(\.\d+)?$/.test(trimmed) ? Number(trimmed) : Number.NaN;
+      if (!(value >= option.min && value <= option.max))
+        return refused(`an amount of US dollars from ${option.min} to ${option.max}, such as 0.50`);
+      return { ok: true, value };
+    }
     case 'choice': {
       const word = trimmed.toLowerCase();
       return option.choices.includes(word) ? { ok: true, value: word } : refused(`one of ${option.choices.join(', ')}`);

@@ -1,4 +1,5 @@
-// `kubiya exec --local`: a worker of its own for one execution, with a private control plane when there is no key, and nothing left.
+// A worker for one execution, of which nothing is left: `kubiya exec --local`, with a private control plane when there is no key,
+// and on demand, when no worker polls a queue of the control plane.
 import { rmSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import { prepareHome, workerPaths, type WorkerPaths } from '../config/paths.ts';
@@ -24,14 +25,15 @@ export interface EphemeralOptions {
   readonly onProgress: (text: string) => void;
   /** Aborted by the first Ctrl+C while things are starting. */
   readonly signal?: AbortSignal;
+  /** Uses the control plane that the configuration means, also the local one: it has agents of its own. */
+  readonly isOnDemand?: boolean;
 }
 
 export interface Ephemeral {
   readonly url: string;
   readonly token: string | (() => string);
   readonly queueId: string;
-  /** Id of the agent to use when none was named. */
-  readonly agentId: string | undefined;
+  readonly queueName: string;
   /** Where the worker's log is while it runs. */
   readonly logFile: string;
   /** Resolves with the reason when the worker died; else never. */
@@ -46,6 +48,8 @@ const queueDeleteAttemptsMax = 20;
 const queueDeleteRetryMs = 250;
 /** The cloud removes the queue by itself an hour after a run that was cut off. */
 const autoCleanupSeconds = 3_600;
+/** Our own server sees at once that the worker is gone; this is for one that lost its way to it. */
+const localAutoCleanupSeconds = 60;
 
 export async function startEphemeral(config: Config, options: EphemeralOptions): Promise<Ephemeral> {
   prepareHome(config.paths);
@@ -99,6 +103,8 @@ async function start(config: Config, options: EphemeralOptions, parts: Parts): P
     log: scope.log.child('controlplane'),
   });
   const queue = await createQueue(config, client, name);
+  if (options.isOnDemand === true)
+    options.onProgress(`No worker polls a queue, so one runs here for this execution, on the queue ${name}`);
   teardown.add('queue', 10_000, () => deleteQueue(client, queue.id));
   const tracer = await startTracing({ config, scope, queue: name }, teardown);
   const running = await startSessionWorker(
@@ -120,7 +126,7 @@ async function start(config: Config, options: EphemeralOptions, parts: Parts): P
     url: connection.url,
     token: connection.token,
     queueId: queue.id,
-    agentId: connection.kind === 'private' ? 'default' : undefined,
+    queueName: name,
     logFile: place.logFile,
     failed: faultOf(running, scope),
     stop: () => teardown.run(),
@@ -144,19 +150,18 @@ function queueName(): string {
 }
 
 interface EphemeralConnection {
-  readonly kind: 'cloud' | 'private';
   readonly url: string;
   readonly token: string | (() => string);
 }
 
 async function connect(config: Config, options: EphemeralOptions, parts: Parts): Promise<EphemeralConnection> {
-  if (config.profile.kind === 'cloud') {
+  if (config.profile.kind === 'cloud' || options.isOnDemand === true) {
     const found = await findConnection(config, createFetch(config.network));
-    if (found !== undefined) return { kind: 'cloud', url: found.url, token: found.token };
+    if (found !== undefined) return { url: found.url, token: found.token };
   }
   options.onProgress('Starting a private control plane and Temporal server');
   const local = await startPrivateControlPlane(config, parts.scope, parts.place.directory, parts.teardown);
-  return { kind: 'private', url: local.url, token: local.token };
+  return { url: local.url, token: local.token };
 }
 
 async function createQueue(config: Config, client: ControlPlaneClient, name: string): Promise<Queue> {
@@ -175,7 +180,7 @@ async function createQueue(config: Config, client: ControlPlaneClient, name: str
     name,
     ephemeral: true,
     single_execution_mode: true,
-    auto_cleanup_after_seconds: autoCleanupSeconds,
+    auto_cleanup_after_seconds: config.profile.kind === 'cloud' ? autoCleanupSeconds : localAutoCleanupSeconds,
   });
 }
 

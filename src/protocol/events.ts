@@ -127,10 +127,20 @@ export interface StreamLine {
     | 'tool_output'
     | 'tool_completed'
     | 'retry'
+    | 'member_message_chunk'
+    | 'member_message'
+    | 'member_thinking'
+    | 'member_tool_started'
+    | 'member_tool_completed'
+    | 'approval_requested'
+    | 'approval_resolved'
+    | 'progress'
+    | 'plan'
     | 'notice'
     | 'error'
     | 'done';
   timestamp: string;
-  execution_id: string;
+  /** Absent while a plan is made. */
+  execution_id?: string;
   [key: string]: unknown;
 }

@@ -153,7 +153,7 @@ describe('a wrong command line', () => {
     ],
     [['server', 'start', '--port', '0'], '--port must be a whole number from 1 to 65535, not "0"', undefined],
     [['completion', 'nushell'], 'unknown shell "nushell"', 'one of bash, zsh, fish, powershell'],
-    [['exec', 'team', 'a', 'b'], 'unexpected argument "a"', 'put the whole prompt in quotes'],
+    [['exec', 'teams', 'a', 'b'], 'unexpected argument "a"', 'put the whole prompt in quotes'],
   ])('%j', async (words, message, hint) => {
     const result = await runCli(words, { environment: { KUBIYA_API_KEY: 'k' } });
     expect(result.stderr).toStartWith(`error: ${message}`);
@@ -202,7 +202,7 @@ describe('configuration', () => {
     expect(unset.stderr).toContain('hint: set KUBIYA_HOME to a directory that this user can write');
   });
 
-  test.each([[['agent', 'list']], [['worker', 'start', '--queue', 'q']], [['exec', '--local', 'x']]])(
+  test.each([[['agent', 'list']], [['worker', 'start', '--queue', 'q']], [['exec', '--local', '--yes', 'x']]])(
     'the certificate file is used by %j',
     async (words) => {
       const environment = { KUBIYA_API_KEY: 'k', CONTROL_PLANE_URL: 'https://127.0.0.1:1', SSL_CERT_FILE: '/nowhere' };

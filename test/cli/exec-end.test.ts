@@ -24,15 +24,17 @@ describe('queue choice', () => {
   test('the only one with a live worker', async () => {
     expect((await chosen([queue('default', 0), queue('ci', 1)])).queueId).toBe('id-ci');
   });
-  test('else default, saying that nobody polls it', async () => {
-    const result = await chosen([queue('default', 0), queue('ci', 0)]);
+  test('a named one, or default where nobody may run a worker here, saying that nobody polls it', async () => {
+    expect((await chosen([queue('default', 1), queue('ci', 0)], '--queue', 'ci')).queueId).toBe('id-ci');
+    const result = await chosen([queue('default', 0), queue('ci', 0)], '--idempotency-key', 'k');
     expect(result.queueId).toBe('id-default');
     expect(result.stderr).toContain(
       'no worker is polling the queue default, so the execution waits: `kubiya worker start --queue-id default` starts one',
     );
   });
-  test('else a list and exit 2', async () => {
-    const result = await chosen([queue('a', 1), queue('b', 1)]);
+  test('of several default, else a list and exit 2', async () => {
+    expect((await chosen([queue('default', 1), queue('ci', 1)])).queueId).toBe('id-default');
+    const result = await chosen([queue('a', 1), queue('b', 1), queue('default', 0)]);
     expect(result).toMatchObject({
       code: 2,
       queueId: undefined,

@@ -279,7 +279,7 @@ describe('outcomes', () => {
   });
 
   test('without a key and without a local server it is 5 and says what decided', async () => {
-    const result = await runCli(['exec', 'x']);
+    const result = await runCli(['exec', 'x', '--yes']);
     expect(result.code).toBe(5);
     expect(result.stderr).toContain('no KUBIYA_API_KEY is set');
     expect(result.stderr).toContain('hint: start one with `kubiya server start -d`');

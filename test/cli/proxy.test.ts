@@ -152,7 +152,7 @@ test(
     const model = await startScriptedOpenAi([{ type: 'text', text: 'hello from behind' }]);
     insidePort = Number(new URL(model.url).port);
     const run = (KUBIYA_CA_FILE: string): Promise<CommandResult> =>
-      runCommand(['exec', '--local', 'hi'], {
+      runCommand(['exec', '--local', '--yes', 'hi'], {
         home,
         environment: {
           OPENAI_BASE_URL: 'https://llm.test/v1',

@@ -23,7 +23,12 @@ export async function start(script: ControlPlaneScript = {}): Promise<ScriptedCo
 }
 
 export async function exec(plane: ScriptedControlPlane, words: readonly string[], options: CliOptions = {}) {
-  return await runCli(['exec', ...words], { ...options, environment: { ...against(plane), ...options.environment } });
+  const isPlanned = !/^(agent|team|attach)$/.test(words[0] ?? '') && !words.includes('--plan-only');
+  const confirmed = isPlanned && !words.includes('--yes') ? [...words, '--yes'] : words;
+  return await runCli(['exec', ...confirmed], {
+    ...options,
+    environment: { ...against(plane), ...options.environment },
+  });
 }
 
 export const tool = { tool_name: 'run_shell_command', tool_execution_id: 't1', message_id: 'm1' };

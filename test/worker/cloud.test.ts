@@ -108,7 +108,7 @@ describe('a key', () => {
   test('that is wrong is 3 at once, for every command, and nothing is made', async () => {
     const environment = { ...cloud(), KUBIYA_API_KEY: 'wrong-key-0123456789' };
     for (const words of [
-      ['exec', 'hi'],
+      ['exec', '--yes', 'hi'],
       ['exec', '--local', '--yes', ...offline, 'run `true`'],
       ['worker', 'start', '--queue-id', 'default'],
       ['agent', 'list'],
@@ -131,7 +131,7 @@ describe('a key', () => {
     const worker = startBinary(['worker', 'start', '--queue-id', 'default'], { home: here, environment });
     try {
       await worker.waitFor(/Ready/);
-      const result = await runCommand(['exec', ...offline, 'run `echo from here`'], { home: here, environment });
+      const result = await runCommand(['exec', '--yes', ...offline, 'run `echo from here`'], { home: here, environment });
       expect(result).toMatchObject({ code: 0, stdout: expect.stringContaining('from here') });
     } finally {
       expect((await worker.end('SIGTERM')).code).toBe(0);

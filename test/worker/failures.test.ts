@@ -214,7 +214,7 @@ describe('a control plane', () => {
     const url = `http://127.0.0.1:${await closedPort()}`;
     const environment = { KUBIYA_API_KEY: 'k', CONTROL_PLANE_URL: url };
     for (const words of [
-      ['exec', 'hi'],
+      ['exec', '--yes', 'hi'],
       ['exec', '--local', '--yes', ...offline, 'run `true`'],
       ['agent', 'list'],
       ['execution', 'get', 'x'],
@@ -227,7 +227,7 @@ describe('a control plane', () => {
   });
 
   test('none at all is 5 and says how to get one', async () => {
-    const result = await run(['exec', 'hi']);
+    const result = await run(['exec', '--yes', 'hi']);
     expect(result.code).toBe(5);
     expect(failureOf(result).hint).toMatch(/kubiya server start.*--local/);
   });

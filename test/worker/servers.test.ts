@@ -69,7 +69,7 @@ test('two workers that start at once share one; its owner stays until the other 
   owner.process.signal('SIGTERM');
   await owner.process.waitFor(/Others still use this local control plane/);
   const queue = other.directory.endsWith('left') ? 'left' : 'right';
-  const result = await run(['exec', '--queue', queue, ...offline, 'run `echo still here`']);
+  const result = await run(['exec', '--yes', '--queue', queue, ...offline, 'run `echo still here`']);
   expect(result).toMatchObject({ code: 0, stdout: expect.stringContaining('still here') });
   expect((await other.process.end('SIGTERM')).code).toBe(0);
   expect((await owner.process.exited).code).toBe(0);

@@ -1,12 +1,16 @@
 // Follows an execution on the screen: signals, time limit, a server that goes away, and the exit code of the outcome.
 import type { ControlPlaneClient } from '../../controlplane/client.ts';
 import { followExecution } from '../../controlplane/stream.ts';
+import type { FollowedEvent } from '../../controlplane/followed-event.ts';
 import { parseServerTime } from '../../controlplane/time.ts';
 import { type ErrorKind, exitCodes, KubiyaError, messageOf } from '../../errors.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import type { Execution } from '../../protocol/control-plane.ts';
+import type { Output } from '../output.ts';
 import type { Outcome, Renderer } from '../render/renderer.ts';
+import { answerApproval } from './approvals.ts';
 import type { Interrupts } from './interrupts.ts';
+import { createLookahead, type Lookahead } from './lookahead.ts';
 
 /** A cancel has to reach the worker, end a tool's process group (5 s of grace) and be reported; after this nobody answers. */
 const cancelWaitMsMax = 60_000;
@@ -23,6 +27,10 @@ export interface FollowInput {
   readonly isInterrupted?: boolean;
   /** Resolves with the reason when the only worker of the execution has died. */
   readonly workerFailed?: Promise<string> | undefined;
+  /** Where a person can be asked for an approval. */
+  readonly questions?: Output['questions'] | undefined;
+  /** Says what is wrong with the answer of an execution that has completed (`--output-schema`). */
+  readonly checkAnswer?: ((answer: string) => string | undefined) | undefined;
 }
 
 /** What the worker's error event said, not yet looked at. */
@@ -34,12 +42,19 @@ interface Failure {
 /** Why the end was brought about from here; undefined while nobody asked for it. */
 type Ending = 'interrupted' | 'timeout';
 
+/** What the events have told so far of how it will end. */
+interface Seen {
+  failure: Failure | undefined;
+  /** Somebody said no to a call, or nobody answered in time. */
+  isDenied: boolean;
+}
+
 export async function followToEnd(input: FollowInput): Promise<number> {
   const { client, executionId, renderer, interrupts, isOwner, timeoutMs } = input;
   const startedMs = performance.now();
   const leave = new AbortController();
+  const seen: Seen = { failure: undefined, isDenied: false };
   let ending: Ending | undefined;
-  let failure: Failure | undefined;
   let death: string | undefined;
   let cancelTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -63,29 +78,27 @@ export async function followToEnd(input: FollowInput): Promise<number> {
     ending ??= 'interrupted';
     leave.abort();
   };
-  interrupts.setHandler((count) => onInterrupt(input.isInterrupted === true ? count + 1 : count));
+  const removeHandler = interrupts.addHandler((count) => onInterrupt(input.isInterrupted === true ? count + 1 : count));
   if (input.isInterrupted === true) onInterrupt(1);
   void input.workerFailed?.then((reason) => {
     death = reason;
     leave.abort();
   });
   try {
-    const events = followExecution(client, executionId, {
-      signal: leave.signal,
-      onConnection: (state, reason) => void renderer.notice(connectionNotice(state, reason)),
-    });
+    const events = createLookahead(
+      followExecution(client, executionId, {
+        signal: leave.signal,
+        onConnection: (state, reason) => void renderer.notice(connectionNotice(state, reason)),
+      }),
+    );
     for (;;) {
       const next = await events.next();
       if (next.done === true)
-        return await finish(input, next.value, { ending, failure, durationMs: performance.now() - startedMs });
-      const { type, data } = next.value;
-      if (type === 'error') failure = { type: data['error_type'], hint: data['hint'] };
+        return await finish(input, next.value, { ending, seen, durationMs: performance.now() - startedMs });
       await renderer.event(next.value);
-      if (type === 'status' && String(data['status']).toLowerCase() === 'waiting_for_input') {
-        // One prompt, one answer: a chat that waits for more would wait for ever. A follower only stops to look.
-        if (!isOwner) return await leaveRunning(input, 'the execution waits for input');
-        await client.markDone(executionId);
-      }
+      const turn = await react(input, next.value, { seen, events });
+      if (turn === 'left') onInterrupt(1);
+      if (turn === 'waits') return await leaveRunning(input, 'the execution waits for input');
     }
   } catch (error) {
     if (!leave.signal.aborted) throw error;
@@ -98,7 +111,39 @@ export async function followToEnd(input: FollowInput): Promise<number> {
   } finally {
     clearTimeout(cancelTimer);
     clearTimeout(timeoutTimer);
-    interrupts.setHandler(undefined);
+    removeHandler();
+  }
+}
+
+/** `left`: the person pressed Ctrl+C at a question. `waits`: there is nothing more to see for now. */
+async function react(
+  input: FollowInput,
+  event: FollowedEvent,
+  { seen, events }: { readonly seen: Seen; readonly events: Lookahead<FollowedEvent, unknown> },
+): Promise<'goes_on' | 'left' | 'waits'> {
+  const { client, executionId, renderer, isOwner, questions } = input;
+  const { type, data } = event;
+  switch (type) {
+    case 'error':
+      seen.failure = { type: data['error_type'], hint: data['hint'] };
+      return 'goes_on';
+    case 'approval_requested': {
+      await renderer.pause();
+      const answer = await answerApproval({ client, executionId, questions }, event, events);
+      if (typeof answer === 'object') await renderer.notice(answer.notice);
+      return answer === 'left' ? 'left' : 'goes_on';
+    }
+    case 'approval_resolved':
+      seen.isDenied ||= data['status'] === 'rejected' || data['status'] === 'expired';
+      return 'goes_on';
+    case 'status':
+      if (String(data['status']).toLowerCase() !== 'waiting_for_input') return 'goes_on';
+      // One prompt, one answer: a chat that waits for more would wait for ever. A follower only stops to look.
+      if (!isOwner) return 'waits';
+      await client.markDone(executionId);
+      return 'goes_on';
+    default:
+      return 'goes_on';
   }
 }
 
@@ -127,36 +172,38 @@ function connectionNotice(state: 'lost' | 'restored', reason: string): string {
 
 interface Ended {
   readonly ending: Ending | undefined;
-  readonly failure: Failure | undefined;
+  readonly seen: Seen;
   readonly durationMs: number;
 }
 
 async function finish(
-  { executionId, renderer, isOwner, timeoutMs }: FollowInput,
+  { executionId, renderer, isOwner, timeoutMs, checkAnswer }: FollowInput,
   execution: Execution,
-  ended: Ended,
+  { ending, seen, durationMs }: Ended,
 ): Promise<number> {
-  const outcome = outcomeOf(executionId, execution, isOwner ? ended.durationMs : undefined);
-  const hint = ended.failure?.hint;
+  const ended = outcomeOf(executionId, execution, isOwner ? durationMs : undefined);
+  const problem = ended.status === 'completed' ? checkAnswer?.(ended.response) : undefined;
+  const outcome = problem === undefined ? ended : { ...ended, status: 'failed', error: problem };
+  const hint = seen.failure?.hint;
   await renderer.finish(outcome.error !== undefined && typeof hint === 'string' ? { ...outcome, hint } : outcome);
   if (outcome.status === 'completed') return 0;
-  if (ended.ending !== undefined) return exitCodes[ended.ending];
-  const kind = kindOf(ended.failure?.type);
+  if (ending !== undefined) return exitCodes[ending];
+  const kind = kindOf(seen);
   // The worker was told the same limit and may have seen it a moment before us.
   return exitCodes[kind === 'limit' && timeoutMs !== undefined && outcome.durationMs >= timeoutMs ? 'timeout' : kind];
 }
 
 /** `error_type` of the worker's error events, which are kinds of ours where it knows one. */
-function kindOf(errorType: unknown): ErrorKind {
-  switch (errorType) {
+function kindOf({ failure, isDenied }: Seen): ErrorKind {
+  switch (failure?.type) {
     case 'authentication':
     case 'configuration':
     case 'limit':
     case 'denied':
     case 'timeout':
-      return errorType;
+      return failure.type;
     default:
-      return 'agent_failed';
+      return isDenied ? 'denied' : 'agent_failed';
   }
 }
 

@@ -1,10 +1,10 @@
-// The signals of one exec: before an execution exists the first one ends the start, afterwards its follower decides.
+// The signals of one exec: before an execution exists the first one ends the start, afterwards its followers decide.
 
 export interface Interrupts {
   /** Aborts on the first signal that no handler took. */
   readonly signal: AbortSignal;
-  /** While set, gets every signal with its count since it was set. */
-  setHandler(handler: ((count: number) => void) | undefined): void;
+  /** Until it is removed, gets every signal with its count since it was added. Returns what removes it. */
+  addHandler(handler: (count: number) => void): () => void;
   dispose(): void;
 }
 
@@ -12,18 +12,21 @@ export async function takeInterrupts(): Promise<Interrupts> {
   const { installSignals } = await import('../../processes/signals.ts');
   const controller = new AbortController();
   const signals = installSignals();
-  let handler: ((count: number) => void) | undefined;
-  let count = 0;
+  const handlers = new Set<() => void>();
   signals.onSignal(() => {
-    if (handler === undefined) return controller.abort();
-    count += 1;
-    handler(count);
+    if (handlers.size === 0) return controller.abort();
+    for (const handle of handlers) handle();
   });
   return {
     signal: controller.signal,
-    setHandler: (next) => {
-      handler = next;
-      count = 0;
+    addHandler: (handler) => {
+      let count = 0;
+      const handle = (): void => {
+        count += 1;
+        handler(count);
+      };
+      handlers.add(handle);
+      return () => void handlers.delete(handle);
     },
     dispose: () => signals.dispose(),
   };

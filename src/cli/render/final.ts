@@ -1,24 +1,55 @@
 // Prints only the end of an execution: the answer as text, or one JSON or YAML object.
 import type { Output } from '../output.ts';
+import { answerText } from './answer.ts';
 import type { Outcome, Renderer } from './renderer.ts';
 import { endText } from './summary.ts';
 
-export type ResultFormat = 'text' | 'json' | 'yaml';
-
-export function createFinalRenderer(output: Output, format: ResultFormat): Renderer {
+/** The answer alone, when it is there. */
+export function createFinalRenderer(output: Output, { isAnswerJson }: { readonly isAnswerJson: boolean }): Renderer {
   return {
-    event: () => Promise.resolve(),
-    pause: () => Promise.resolve(),
-    notice: (message) => output.note(output.stderr.foreign(message)),
+    ...silentUntilTheEnd(output),
     finish: async (outcome) => {
-      if (format === 'json') return await output.printJson(resultObject(outcome));
-      if (format === 'yaml') {
-        const { stringify } = await import('yaml');
-        return await output.stdout.write(output.stdout.foreign(stringify(resultObject(outcome))));
-      }
-      if (outcome.response !== '') await output.print(output.stdout.foreign(outcome.response));
+      const answer = isAnswerJson ? answerText(outcome) : outcome.response;
+      if (answer !== '') await output.print(output.stdout.foreign(answer));
       await output.note(endText(outcome, output.stderr));
     },
+  };
+}
+
+/** One object of one execution; a list of several, in the order in which they ended. */
+export function createResultRenderings(
+  output: Output,
+  format: 'json' | 'yaml',
+): { create(executionId: string, queue: string | undefined): Renderer; end(): Promise<void> } {
+  const several: unknown[] = [];
+  const print = async (value: unknown): Promise<void> => {
+    if (format === 'json') return await output.printJson(value);
+    const { stringify } = await import('yaml');
+    await output.stdout.write(output.stdout.foreign(stringify(value)));
+  };
+  return {
+    create: (_, queue) => ({
+      ...silentUntilTheEnd(output),
+      finish: async (outcome) => {
+        if (queue === undefined) await print(resultObject(outcome));
+        else several.push({ queue, ...resultObject(outcome) });
+      },
+    }),
+    end: async () => {
+      if (several.length > 0) await print(several);
+    },
+  };
+}
+
+function silentUntilTheEnd(output: Output): Omit<Renderer, 'finish'> {
+  return {
+    event: async ({ type, data }) => {
+      // Nobody would know what it waits for.
+      if (type === 'approval_requested')
+        await output.note(output.stderr.foreign(`approval needed: ${String(data['title'])}`));
+    },
+    pause: () => Promise.resolve(),
+    notice: (message) => output.note(output.stderr.foreign(message)),
   };
 }
 

@@ -6,11 +6,13 @@ import type { Renderer } from './renderer.ts';
 
 type LineBody = { readonly type: StreamLine['type'] } & Readonly<Record<string, unknown>>;
 
-export function createJsonRenderer(output: Output, executionId: string): Renderer {
+export function createJsonRenderer(output: Output, executionId: string, queue?: string): Renderer {
+  /** Tells executions on several queues apart. */
+  const beside = queue === undefined ? {} : { queue };
   const write = (body: LineBody, timestamp: string): Promise<void> => {
     const { type, ...rest } = body;
     return output.stdout.write(
-      `${jsonText({ type, timestamp, execution_id: executionId, ...rest } satisfies StreamLine)}\n`,
+      `${jsonText({ type, timestamp, execution_id: executionId, ...beside, ...rest } satisfies StreamLine)}\n`,
     );
   };
   const now = (): string => new Date().toISOString();
@@ -96,8 +98,45 @@ function bodyOf({ type, data }: FollowedEvent): LineBody | undefined {
         },
       };
     default:
+      return teamOrApprovalBody({ type, data });
+  }
+}
+
+function teamOrApprovalBody({ type, data }: Pick<FollowedEvent, 'type' | 'data'>): LineBody | undefined {
+  switch (type) {
+    case 'member_message_chunk':
+    case 'member_message_complete':
+    case 'member_thinking_delta':
+    case 'member_tool_started':
+    case 'member_tool_completed':
+      return memberBody({ type, data });
+    case 'approval_requested':
+    case 'approval_resolved': {
+      const { approval_id: id, title, message, expires_at, status, resolved_by, reason } = data;
+      const approval = {
+        id,
+        tool_id: data['tool_execution_id'],
+        title,
+        message,
+        expires_at,
+        status,
+        resolved_by,
+        reason,
+      };
+      return { type, approval };
+    }
+    default:
       return undefined;
   }
+}
+
+/** The body of the same event of an agent, with whose it is. */
+function memberBody({ type, data }: Pick<FollowedEvent, 'type' | 'data'>): LineBody | undefined {
+  const isWhole = type === 'member_message_complete';
+  const plain = isWhole ? 'message' : type.slice('member_'.length);
+  const body = bodyOf({ type: plain, data: isWhole ? { role: 'assistant', ...data } : data, timestamp: '' });
+  const member = { name: data['member_name'], parent_message_id: data['parent_message_id'] };
+  return body && { ...body, type: `member_${body.type}` as LineBody['type'], member };
 }
 
 function toolResult(data: FollowedEvent['data']): Record<string, unknown> {

@@ -2,6 +2,9 @@
 import type { FollowedEvent } from '../../controlplane/followed-event.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import type { Output } from '../output.ts';
+import { answerText } from './answer.ts';
+import { groupOf } from './ci.ts';
+import { createMembers, type Members } from './members.ts';
 import type { Outcome, Renderer } from './renderer.ts';
 import { endText, failureText } from './summary.ts';
 
@@ -11,6 +14,8 @@ export interface TextOptions {
   readonly isVerbose: boolean;
   /** Also the messages of the user: a reader who did not type the prompt wants to see it. */
   readonly showsPrompt: boolean;
+  /** The answer is JSON: it is printed when it is whole, and alone. */
+  readonly isAnswerJson: boolean;
 }
 
 /** Fits most terminals with the name before it; the whole input is shown with --verbose. */
@@ -48,13 +53,16 @@ class TextState {
   #isThinkingOpen = false;
   #hasAnswer = false;
   #lastError: string | undefined;
+  readonly #members: Members;
+  #groups = 0;
 
   constructor(output: Output, options: TextOptions) {
     this.#output = output;
     this.#options = options;
+    this.#members = createMembers(output, options, createTextRenderer);
   }
 
-  async event({ type, data }: FollowedEvent): Promise<void> {
+  async event({ type, data }: Pick<FollowedEvent, 'type' | 'data'>): Promise<void> {
     const text = (name: string): string => (typeof data[name] === 'string' ? data[name] : '');
     switch (type) {
       case 'message_chunk':
@@ -81,10 +89,16 @@ class TextState {
         return await this.#note(text('message'), 'yellow');
       case 'error':
         return await this.#failure(text('error'), text('hint') || undefined);
+      case 'approval_requested':
+        return await this.#approvalRequested(text('title'), text('message'), text('expires_at'));
+      case 'approval_resolved':
+        return await this.#note(resolvedText(text('status'), text('resolved_by'), text('reason')), 'yellow');
       case 'status':
         return await this.#status(text('status').toLowerCase(), text('reason'));
       default:
-        return undefined;
+        if (!type.startsWith('member_')) return undefined;
+        await this.#prepareNote();
+        return await this.#members.event({ type, data });
     }
   }
 
@@ -92,6 +106,8 @@ class TextState {
     // An execution whose events were lost, or that was followed too late, still has its answer.
     if (!this.#hasAnswer && outcome.response !== '') await this.#answer('', outcome.response);
     await this.endLines();
+    const json = this.#options.isAnswerJson ? answerText(outcome) : '';
+    if (json !== '') await this.#output.print(this.#output.stdout.foreign(json));
     await this.#output.note(endText(outcome, this.#output.stderr, this.#lastError));
   }
 
@@ -118,6 +134,12 @@ class TextState {
     await this.#endThinking();
   }
 
+  async #approvalRequested(title: string, message: string, expiresAt: string): Promise<void> {
+    await this.#note(`approval needed: ${title}`, 'yellow');
+    if (message !== '') await this.#outputLines(message.trimEnd().split('\n'));
+    if (expiresAt !== '') await this.#note(`  expires at ${expiresAt}`, 'dim');
+  }
+
   async #endAnswer(): Promise<void> {
     if (this.#openAnswer !== undefined) await this.#output.stdout.write('\n');
     this.#openAnswer = undefined;
@@ -135,7 +157,7 @@ class TextState {
   }
 
   async #answer(messageId: string, content: string): Promise<void> {
-    if (content === '') return;
+    if (content === '' || this.#options.isAnswerJson) return;
     await this.#endThinking();
     if (this.#openAnswer !== messageId) await this.#endAnswer();
     this.#hasAnswer = true;
@@ -175,7 +197,8 @@ class TextState {
   /** Whole lines while the only call runs, up to half of the limit: the other half is for the end of the output. */
   async #toolOutput(id: string, content: string): Promise<void> {
     const tool = this.#tools.get(id);
-    if (tool === undefined || this.#tools.size > 1) return;
+    // In a CI's log the output is a group of its own, which other lines must not get into.
+    if (tool === undefined || this.#tools.size > 1 || this.#output.ci !== undefined) return;
     const room = this.#headLinesMax() - tool.shownLines;
     if (room <= 0) return;
     const lines = (tool.unfinishedLine + content).split('\n');
@@ -192,12 +215,24 @@ class TextState {
     // Beside others, or after its own line has scrolled away, a result says what it belongs to.
     const label = this.#tools.size > 0 && tool !== undefined && tool.input !== '' ? `${name} ${tool.input}` : name;
     const isGood = data['status'] === 'success';
-    await this.#resultLines(typeof data['tool_output'] === 'string' ? data['tool_output'] : '', tool?.shownLines ?? 0);
+    await this.#result(typeof data['tool_output'] === 'string' ? data['tool_output'] : '', tool, name);
     const words = isGood ? 'ok' : outcomeWord(data['outcome']);
     const duration = typeof data['duration_ms'] === 'number' ? ` in ${formatDuration(data['duration_ms'])}` : '';
     const error = data['tool_error'] ?? data['error'];
     const reason = !isGood && typeof error === 'string' && error !== '' ? `: ${firstLine(error)}` : '';
     await this.#note(`  ${words}: ${label}${duration}${reason}`, isGood ? 'green' : 'red');
+  }
+
+  async #result(text: string, tool: RunningTool | undefined, name: string): Promise<void> {
+    const isShown = text.trim() !== '' && this.#options.outputLinesMax > 0;
+    const title = `${name} ${tool?.input ?? ''}`.trim();
+    const group = isShown ? groupOf(this.#output.ci, title, (this.#groups += 1)) : undefined;
+    if (group !== undefined) {
+      await this.endLines();
+      await this.#output.stderr.mark(group.start);
+    }
+    await this.#resultLines(text, tool?.shownLines ?? 0);
+    if (group !== undefined) await this.#output.stderr.mark(group.end);
   }
 
   async #resultLines(text: string, shownLines: number): Promise<void> {
@@ -245,6 +280,19 @@ class TextState {
     const only = entries.length === 1 ? entries[0]?.[1] : undefined;
     if (entries.length === 0) return '';
     return shorten(typeof only === 'string' ? only : JSON.stringify(input));
+  }
+}
+
+function resolvedText(status: string, by: string, reason: string): string {
+  const who = by === '' ? '' : ` by ${by}`;
+  const why = reason === '' ? '' : `: ${reason}`;
+  switch (status) {
+    case 'approved':
+      return `approved${who}${why}`;
+    case 'expired':
+      return 'nobody answered in time, so it is not approved';
+    default:
+      return `denied${who}${why}`;
   }
 }
 

@@ -17,10 +17,15 @@ test('a worker that dies ends it with one sentence, exit code 1 and no cancel th
     const following = followToEnd({
       client: createControlPlaneClient({ url: plane.url, token: plane.token }),
       executionId,
-      renderer: createTextRenderer(output, { outputLinesMax: 10, isVerbose: false, showsPrompt: false }),
+      renderer: createTextRenderer(output, {
+        outputLinesMax: 10,
+        isVerbose: false,
+        showsPrompt: false,
+        isAnswerJson: false,
+      }),
       interrupts: {
         signal: new AbortController().signal,
-        setHandler: () => undefined,
+        addHandler: () => () => undefined,
         dispose: () => undefined,
       },
       isOwner: true,

@@ -7,7 +7,7 @@ import type { Renderer } from '../../../src/cli/render/renderer.ts';
 import { createTextRenderer } from '../../../src/cli/render/text.ts';
 
 const timestamp = '2026-11-24T10:00:00.000Z';
-const options = { outputLinesMax: 10, isVerbose: false, showsPrompt: false };
+const options = { outputLinesMax: 10, isVerbose: false, isAnswerJson: false, showsPrompt: false };
 
 async function render(
   isTty: boolean,

@@ -21,5 +21,5 @@ export default defineCommand({
     ...startFlags,
     ...displayFlags,
   },
-  run: (context) => runExec(context.args.agent, context),
+  run: (context) => runExec({ kind: 'agent', name: context.args.agent }, context),
 });

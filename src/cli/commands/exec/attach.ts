@@ -1,7 +1,7 @@
 // `kubiya exec attach <execution>`: follow what was started before.
 import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
-import { chooseRenderer, displayFlags } from '../../exec/flags.ts';
+import { chooseRenderings, displayFlags } from '../../exec/flags.ts';
 import { followToEnd } from '../../exec/follow.ts';
 import { takeInterrupts } from '../../exec/interrupts.ts';
 
@@ -17,18 +17,20 @@ export default defineCommand({
   args: { execution: { type: 'positional', description: 'id of the execution' }, ...displayFlags },
   run: async ({ args, output, loadConfig }) => {
     const { execution } = args;
-    const createRenderer = chooseRenderer(args, output, true);
-    const client = await connect(await loadConfig());
+    const renderings = chooseRenderings(args, output, { showsPrompt: true });
+    const config = await loadConfig();
+    const client = await connect(config);
     await client.getExecution(execution);
     const interrupts = await takeInterrupts();
     try {
       return await followToEnd({
         client,
         executionId: execution,
-        renderer: createRenderer(execution),
+        renderer: renderings.create(execution, undefined),
         interrupts,
         isOwner: false,
         timeoutMs: undefined,
+        questions: output.isInteractive && !config.isNonInteractive ? output.questions : undefined,
       });
     } finally {
       interrupts.dispose();

@@ -2,7 +2,7 @@
 import { followExecution } from '../../../controlplane/stream.ts';
 import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
-import { chooseRenderer, displayFlags } from '../../exec/flags.ts';
+import { chooseRenderings, displayFlags } from '../../exec/flags.ts';
 import { outcomeOf } from '../../exec/follow.ts';
 
 const { compact, verbose } = displayFlags;
@@ -30,7 +30,8 @@ export default defineCommand({
     'output-lines': displayFlags['output-lines'],
   },
   run: async ({ args, output, loadConfig }) => {
-    const renderer = chooseRenderer({ ...args, output: undefined, stream: true }, output, true)(args.execution);
+    const flags = { ...args, output: undefined, stream: true };
+    const renderer = chooseRenderings(flags, output, { showsPrompt: true }).create(args.execution, undefined);
     const client = await connect(await loadConfig());
     await client.getExecution(args.execution);
     // A reader who has left (`| head`) ends it: there is nothing else to do here.
