@@ -152,30 +152,49 @@ class LiveCalls implements CallRegistry {
       await execution.append([received, { ...recordBase(call), type: 'finished', result }], { isSynced });
       return result;
     }
-    await this.turn(controller.signal);
+    const hasTurn = await this.turn(controller.signal);
     try {
       return await this.begin(call, operations, controller, execution);
     } finally {
-      this.running -= 1;
-      const [next] = this.waiting;
-      next?.();
+      if (hasTurn) this.endTurn();
     }
   }
 
-  /** Resolves when one more may run, or when the call was told to stop: then it has only its end to write down. */
-  private async turn(signal: AbortSignal): Promise<void> {
-    if (this.running >= this.options.runningMax && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        const go = (): void => {
-          this.waiting.delete(go);
-          signal.removeEventListener('abort', go);
-          resolve();
-        };
-        this.waiting.add(go);
-        signal.addEventListener('abort', go);
-      });
+  /**
+   * True when it may run. False when it was cancelled first and has only its end to write down. Rejects when this worker
+   * stops first: another attempt begins it elsewhere.
+   */
+  private async turn(signal: AbortSignal): Promise<boolean> {
+    if (signal.aborted) return false;
+    if (this.running < this.options.runningMax) {
+      this.running += 1;
+      return true;
     }
-    this.running += 1;
+    return await new Promise<boolean>((resolve, reject) => {
+      const go = (): void => {
+        signal.removeEventListener('abort', onStop);
+        resolve(true);
+      };
+      const onStop = (): void => {
+        this.waiting.delete(go);
+        const isDrain = signal.reason === ('drain' satisfies StopReason);
+        if (isDrain) reject(new Error('This worker stops before the call has begun'));
+        else resolve(false);
+      };
+      this.waiting.add(go);
+      signal.addEventListener('abort', onStop, { once: true });
+    });
+  }
+
+  /** The next one that waits runs in its place. */
+  private endTurn(): void {
+    const [next] = this.waiting;
+    if (next === undefined) {
+      this.running -= 1;
+      return;
+    }
+    this.waiting.delete(next);
+    next();
   }
 
   private async begin<Result>(

@@ -154,14 +154,13 @@ class LastingPolling implements Polling {
 
   /** The line, which does not poll yet, with what was said while it was made. */
   async #caughtUp(line: Line, made: TemporalAddress): Promise<Line> {
+    this.#line = line;
     for (let from = made; from !== this.#temporal;) {
       const to = this.#temporal;
-      this.#line = line;
-      await this.#move(line, from, to);
-      line = this.#line;
+      await this.#move(this.#line, from, to);
       from = to;
     }
-    return line;
+    return this.#line;
   }
 }
 
@@ -211,7 +210,10 @@ async function createLine(
 ): Promise<Line> {
   const codec = session.signingKey === undefined ? undefined : createPayloadSignatureCodec(session.signingKey);
   const budget = createSlotBudget(session.concurrentActivitiesMax);
-  const lastPollAge = (taskQueue: string): Promise<number> => lastPollAgeMs(connection, temporal.namespace, taskQueue);
+  const workers: Worker[] = [];
+  // The worker's connection is another one after a move.
+  const lastPollAge = (taskQueue: string): Promise<number> =>
+    lastPollAgeMs(workers[0]?.connection ?? connection, temporal.namespace, taskQueue);
   const activities = createActivities(session, deps, lastPollAge);
   const create = (options: Partial<WorkerOptions> & Pick<WorkerOptions, 'taskQueue'>): Promise<Worker> =>
     Worker.create({
@@ -231,16 +233,18 @@ async function createLine(
     });
   try {
     // The own one first: what this worker prepares is sent there.
-    const own = await create({
-      taskQueue: workerTaskQueue(session.taskQueue, session.journalId),
-      activities: { callTool: (input: CallToolInput) => activities.callTool(input) },
-    });
-    const shared = await create({
-      taskQueue: session.taskQueue,
-      workflowBundle: { code: workflowBundle },
-      activities: { ...activities },
-    });
-    return { connection, workers: [own, shared] };
+    workers.push(
+      await create({
+        taskQueue: workerTaskQueue(session.taskQueue, session.journalId),
+        activities: { callTool: (input: CallToolInput) => activities.callTool(input) },
+      }),
+      await create({
+        taskQueue: session.taskQueue,
+        workflowBundle: { code: workflowBundle },
+        activities: { ...activities },
+      }),
+    );
+    return { connection, workers };
   } catch (error) {
     await connection.close();
     throw connectionError(temporal, error);

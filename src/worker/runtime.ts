@@ -65,6 +65,7 @@ const outageNoise = new RegExp(
     'Error while polling for',
     'Error while completing workflow activation',
     'shutdown_worker rpc errored',
+    'No workflows registered', // true of the worker's own queue, and meant
   ].join('|'),
 );
 

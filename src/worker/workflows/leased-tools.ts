@@ -48,8 +48,7 @@ export class LeasedTools {
       } catch (error) {
         const untaken = untakenOf(error);
         if (untaken === undefined) throw error;
-        // Temporal names what ended the attempt before. Without one there was none: nobody has ever had the call.
-        isDoubtful ||= untaken.cause !== undefined;
+        isDoubtful ||= hadAttempts(untaken);
         if (!(await this.hasMoved(lease, call))) continue;
         mayHaveStarted ||= isDoubtful;
         isDoubtful = false;
@@ -89,6 +88,14 @@ export class LeasedTools {
     this.isMoveTold = true;
     return { ...fact, content: `${movedNote}\n\n${fact.content}` };
   }
+}
+
+/**
+ * Temporal's server says what ended the attempt before; without one, nobody has ever had the call. The SDK leaves this out of
+ * its own error (`cause`) and keeps what the server said.
+ */
+function hadAttempts({ failure }: workflow.TimeoutFailure): boolean {
+  return failure === undefined || Boolean(failure.cause);
 }
 
 function untakenOf(error: unknown): workflow.TimeoutFailure | undefined {

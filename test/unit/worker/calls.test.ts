@@ -1,4 +1,5 @@
 // Calls start at most once: the registry and the journal together, with real files and simulated deaths of the worker.
+// One file because every case is a registry, its journal and the workers that die over them.
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,6 +14,8 @@ import {
   type CallRegistry,
 } from '../../../src/worker/calls.ts';
 import { createJournal, type Journal } from '../../../src/worker/journal.ts';
+
+import { until } from '../../support/until.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -43,7 +46,7 @@ const unexpected = (error: unknown): never => {
 /** A worker process: what it has in memory dies with it, the directory stays. */
 async function bootWorker(): Promise<{ registry: CallRegistry; journal: Journal }> {
   const journal = await openJournal();
-  return { journal, registry: createCallRegistry(journal, { onJournalError: unexpected, runningMax: 10 }) };
+  return { journal, registry: createCallRegistry(journal, { onJournalError: unexpected, runningMax: 100 }) };
 }
 
 function operations(work: () => Promise<string>): CallOperations<string> {
@@ -234,6 +237,87 @@ test('a side-effecting call starts later only if this journal saw every earlier 
   expect(mayStart(identity(3), entry([2], false))).toBe(false);
   expect(mayStart(identity(2), entry([1], true))).toBe(false);
   expect(mayStart(identity(1), entry([1], true))).toBe(false); // the workflow was reset
+});
+
+test('a call that is given to the writer of this journal alone starts unless it has started here', () => {
+  const entry = { turn: 1, attempts: new Set([1]), hasStarted: true, output: '' };
+  const leased = { ...identity(3), isOursAlone: true };
+  expect(mayStart(leased, undefined)).toBe(true);
+  expect(mayStart(leased, entry)).toBe(false);
+  // Its lease came from a worker that is gone and may have begun it.
+  expect(mayStart({ ...leased, mayHaveStarted: true }, undefined)).toBe(false);
+  expect(mayStart({ ...leased, effect: 'read_only', mayHaveStarted: true }, entry)).toBe(true);
+});
+
+test('what a vanished worker may have begun is interrupted, whatever else could be proven', async () => {
+  const registry = createCallRegistry(await openJournal(), {
+    onJournalError: unexpected,
+    isSoleJournal: () => Promise.resolve(true),
+    runningMax: 10,
+  });
+  const call = { ...identity(1), scheduledAtMs: 1_000, isOursAlone: true, mayHaveStarted: true };
+  expect(await registry.run(call, operations(never))).toBe('interrupted:');
+});
+
+describe('more calls than may run', () => {
+  const start = async (runningMax: number) => {
+    const registry = createCallRegistry(await openJournal(), { onJournalError: unexpected, runningMax });
+    const started: string[] = [];
+    const ends = new Map<string, () => void>();
+    const run = (callId: string): Promise<string> =>
+      registry.run(identity(1, 'side_effecting', callId), {
+        ...operations(never),
+        start: ({ signal }) => {
+          started.push(callId);
+          if (signal.aborted) return Promise.resolve(String(signal.reason));
+          return new Promise((resolve) => ends.set(callId, () => resolve(callId)));
+        },
+      });
+    return { registry, started, run, end: (callId: string) => ends.get(callId)?.() };
+  };
+
+  test('wait for their turn, each in its order, and an attempt that attaches needs none', async () => {
+    const { started, run, end } = await start(2);
+    const all = [run('a'), run('b'), run('c'), run('d')];
+    const again = run('a');
+    await until(() => started.length === 2);
+    await Bun.sleep(20);
+    expect(started.toSorted()).toEqual(['a', 'b']);
+    end('b');
+    await until(() => started.length === 3);
+    end('a');
+    await until(() => started.length === 4);
+    expect(started.slice(2)).toEqual(['c', 'd']);
+    end('c');
+    end('d');
+    expect(await Promise.all([...all, again])).toEqual(['a', 'b', 'c', 'd', 'a']);
+    // Nothing is left behind: as many as before may run.
+    const later = [run('e'), run('f'), run('g')];
+    await until(() => started.length === 6);
+    ['e', 'f'].forEach(end);
+    await until(() => started.length === 7);
+    end('g');
+    await Promise.all(later);
+  });
+
+  test('one that waits is cancelled without its turn, and left to another worker by a drain', async () => {
+    const { registry, started, run, end } = await start(1);
+    const first = run('a');
+    await until(() => started.length === 1);
+    const [cancelled, drained] = [run('b'), run('c')];
+    await Bun.sleep(20);
+    registry.stop('b', 'cancelled');
+    expect(await cancelled).toBe('cancelled');
+    registry.stop('c', 'drain');
+    expect(await drained.catch(String)).toContain('stops before the call has begun');
+    expect(started).toEqual(['a', 'b']);
+    end('a');
+    expect(await first).toBe('a');
+    const next = run('d');
+    await until(() => started.includes('d'));
+    end('d');
+    expect(await next).toBe('d');
+  });
 });
 
 describe('journal', () => {
