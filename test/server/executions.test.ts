@@ -24,6 +24,7 @@ import {
   startTestTemporal,
   temporalExecutable,
   waitFor,
+  workflowHistory,
   type Call,
 } from './support.ts';
 
@@ -68,25 +69,7 @@ const eventsOf = async (id: string, caller = call) =>
     data: Record<string, unknown>;
   }[];
 
-/** The arguments of the start and of every signal, as a worker would decode them. */
-async function historyOf(id: string): Promise<{ start: unknown; signals: { name: string; value: unknown }[] }> {
-  const { history } = await raw.workflowService.getWorkflowExecutionHistory({
-    namespace: 'default',
-    execution: { workflowId: agentWorkflowId(id) },
-  });
-  const codec = createPayloadSignatureCodec(signingKey);
-  const decode = async (payloads: readonly SignedPayload[] | null | undefined): Promise<unknown> => {
-    const [payload] = await codec.decode([...(payloads ?? [])]);
-    return JSON.parse(new TextDecoder().decode(payload?.data ?? new Uint8Array()));
-  };
-  const events = history?.events ?? [];
-  const start = await decode(events[0]?.workflowExecutionStartedEventAttributes?.input?.payloads);
-  const signals: { name: string; value: unknown }[] = [];
-  for (const { workflowExecutionSignaledEventAttributes: signal } of events) {
-    if (signal) signals.push({ name: signal.signalName ?? '', value: await decode(signal.input?.payloads) });
-  }
-  return { start, signals };
-}
+const historyOf = (id: string) => workflowHistory(raw, agentWorkflowId(id));
 
 describe('start', () => {
   test('the workflow gets a signed input, without variables, and a 3 s workflow-task timeout', async () => {

@@ -2,7 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Connection } from '@temporalio/client';
 import { systemClock, type Clock } from '../../src/lib/clock.ts';
+import { createPayloadSignatureCodec, type SignedPayload } from '../../src/lib/payload-signature.ts';
 import { createSpawner, type Spawner } from '../../src/lib/spawn.ts';
 import { startDevServer, type DevServer } from '../../src/server/dev-server.ts';
 import { startControlPlane, type ControlPlane, type ControlPlaneOptions } from '../../src/server/start.ts';
@@ -167,4 +169,28 @@ export async function waitFor<T>(ask: () => Promise<T>, fits: (value: T) => bool
     if (Date.now() > end) throw new Error(`it did not come to fit: ${JSON.stringify(value)}`);
     await Bun.sleep(20);
   }
+}
+
+/** The arguments of the start and of every signal, as a worker would decode them. */
+export async function workflowHistory(
+  connection: Connection,
+  workflowId: string,
+): Promise<{ type: string; start: unknown; signals: { name: string; value: unknown }[] }> {
+  const { history } = await connection.workflowService.getWorkflowExecutionHistory({
+    namespace: 'default',
+    execution: { workflowId },
+  });
+  const codec = createPayloadSignatureCodec(signingKey);
+  const decode = async (payloads: readonly SignedPayload[] | null | undefined): Promise<unknown> => {
+    const [payload] = await codec.decode([...(payloads ?? [])]);
+    return JSON.parse(new TextDecoder().decode(payload?.data ?? new Uint8Array()));
+  };
+  const events = history?.events ?? [];
+  const started = events[0]?.workflowExecutionStartedEventAttributes;
+  const start = await decode(started?.input?.payloads);
+  const signals: { name: string; value: unknown }[] = [];
+  for (const { workflowExecutionSignaledEventAttributes: signal } of events) {
+    if (signal) signals.push({ name: signal.signalName ?? '', value: await decode(signal.input?.payloads) });
+  }
+  return { type: started?.workflowType?.name ?? '', start, signals };
 }

@@ -31,22 +31,7 @@ export function inspectionRoutes(deps: ServerDeps): Hono {
     }),
     async (context) => context.json(await inspect(deps, findExecution(deps, context.req.param('id')))),
   );
-  app.post(
-    '/api/v1/executions/:id/terminate',
-    route({
-      summary: 'End an execution at once',
-      description: 'For one that does not answer a cancel: its workflow is not asked. A live worker stops its tools.',
-      tag,
-      answers: { 200: controlResponseSchema },
-      refusals: [404, 422, 503],
-    }),
-    jsonBody(terminateSchema),
-    async (context) => {
-      const execution = findExecution(deps, context.req.param('id'));
-      const { reason } = context.req.valid('json');
-      return context.json(await terminate(deps, execution, reason ?? ''));
-    },
-  );
+  // Before the next, whose `:id` would take its path.
   app.post(
     '/api/v1/executions/batch/terminate',
     route({
@@ -62,6 +47,22 @@ export function inspectionRoutes(deps: ServerDeps): Hono {
       const results: TerminationResult[] = [];
       for (const id of new Set(ids)) results.push(await terminateOne(deps, id, reason ?? ''));
       return context.json({ terminated: results.filter(({ success }) => success).length, results });
+    },
+  );
+  app.post(
+    '/api/v1/executions/:id/terminate',
+    route({
+      summary: 'End an execution at once',
+      description: 'For one that does not answer a cancel: its workflow is not asked. A live worker stops its tools.',
+      tag,
+      answers: { 200: controlResponseSchema },
+      refusals: [404, 422, 503],
+    }),
+    jsonBody(terminateSchema),
+    async (context) => {
+      const execution = findExecution(deps, context.req.param('id'));
+      const { reason } = context.req.valid('json');
+      return context.json(await terminate(deps, execution, reason ?? ''));
     },
   );
   return app;
