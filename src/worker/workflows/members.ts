@@ -127,6 +127,7 @@ function inputOf(
     agent_id: member.id,
     organization_id: '',
     prompt: task,
+    is_conversation: false,
     ...(prepared.traceparent === undefined ? {} : { user_metadata: { traceparent: prepared.traceparent } }),
     ...(prepared.depth === undefined ? {} : { depth: prepared.depth }),
     member: {

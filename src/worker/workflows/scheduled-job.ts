@@ -57,7 +57,8 @@ function runChild(input: ChildInput): Promise<AgentExecutionResult> {
 
 function childInput(input: ScheduledJobInput, executionId: string) {
   const { agent_id: agentId, team_id: teamId, agent_config, team_config, ...common } = input;
-  const shared = { ...common, execution_id: executionId };
+  // Nobody is there to go on with a conversation.
+  const shared = { ...common, is_conversation: common.is_conversation ?? false, execution_id: executionId };
   if (typeof agentId === 'string' && agentId !== '') return { ...shared, agent_id: agentId, agent_config };
   if (typeof teamId === 'string' && teamId !== '') return { ...shared, team_id: teamId, team_config };
   throw workflow.ApplicationFailure.nonRetryable('The job names neither an agent nor a team', 'kubiya.invalid_input');
