@@ -650,6 +650,8 @@ export const pendingActivitySchema = v.object({
   call_id: v.nullable(text),
   tool_name: v.nullable(text),
   turn: v.nullable(count),
+  /** In Temporal; a tool call waits in the queue of the worker that holds its execution. Null when it is not known. */
+  task_queue: v.optional(v.nullable(text), null),
   /** When the attempt that waits may start; null when one runs. */
   next_attempt_at: v.nullable(text),
   last_started_at: v.nullable(text),
@@ -690,7 +692,7 @@ export const inspectionSchema = v.object({
   queue_name: v.nullable(text),
   /** Live workers of the queue, as the control plane sees them. */
   workers: v.array(v.object({ id: text, hostname: v.nullable(text), last_heartbeat: v.nullable(text) })),
-  /** Who has polled the queue lately, as Temporal sees it. */
+  /** Who has polled the queue, and those where its calls wait, lately, as Temporal sees it. */
   pollers: v.array(
     v.object({ identity: text, kind: v.picklist(['workflow', 'activity']), last_seen_at: v.nullable(text) }),
   ),

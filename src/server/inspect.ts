@@ -78,7 +78,10 @@ function isPolled({ pollers }: Pick<Inspection, 'pollers'>, nowMs: number): bool
   return pollers.some(({ last_seen_at: at }) => at !== null && nowMs - Date.parse(at) < polledWithinMs);
 }
 
-function activityOf({ activities }: Pick<Inspection, 'activities'>, nowMs: number): string | undefined {
+function activityOf(
+  { activities, queue_id: queue }: Pick<Inspection, 'activities' | 'queue_id'>,
+  nowMs: number,
+): string | undefined {
   const [first] = activities;
   if (first === undefined) return undefined;
   const what = first.tool_name === null ? 'the model' : `the tool ${first.tool_name}`;
@@ -86,7 +89,9 @@ function activityOf({ activities }: Pick<Inspection, 'activities'>, nowMs: numbe
   if (first.state === 'started') return `${what}${others} (attempt ${first.attempt})`;
   const next = first.next_attempt_at;
   if (first.state !== 'scheduled' || first.attempt === 1 || next === null || Date.parse(next) <= nowMs)
-    return `a worker with a free slot for ${what}${others}`;
+    return first.task_queue === null || first.task_queue === queue
+      ? `a worker with a free slot for ${what}${others}`
+      : `the worker that holds its workspace, and a free slot of it, for ${what}${others}`;
   const why = first.last_failure === null ? '' : `: ${first.last_failure.message}`;
   return `attempt ${first.attempt} of ${what}${others} at ${next}${why}`;
 }

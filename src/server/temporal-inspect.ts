@@ -63,24 +63,28 @@ export async function readDetails(
   { workflowId, taskQueue }: { readonly workflowId: string; readonly taskQueue: string },
 ): Promise<WorkflowDetails> {
   const { namespace } = client.options;
-  const [description, tail, pollers] = await Promise.all([
+  const [description, tail] = await Promise.all([
     client.workflowService.describeWorkflowExecution({
       namespace,
       execution: { workflowId },
     }),
     readTail(client, workflowId),
-    readPollers(client, taskQueue),
   ]);
   const calls = await callsIn(tail, decode);
   const { workflowExecutionInfo: info, pendingActivities } = description;
+  const activities = await Promise.all(
+    (pendingActivities ?? []).map((one) => activityOf(one, calls.byActivity, decode)),
+  );
+  const queues = new Set([taskQueue, ...activities.flatMap(({ task_queue: queue }) => queue ?? [])]);
+  const pollers = await Promise.all([...queues].map((queue) => readPollers(client, queue)));
   return {
     run_id: info?.execution?.runId ?? null,
     event_count: Number(info?.historyLength ?? 0),
     history_bytes: Number(info?.historySizeBytes ?? 0),
     turn: calls.newestTurn,
     workflow_task: taskOf(description, tail),
-    activities: await Promise.all((pendingActivities ?? []).map((one) => activityOf(one, calls.byActivity, decode))),
-    pollers,
+    activities,
+    pollers: pollers.flat(),
   };
 }
 
@@ -132,6 +136,7 @@ interface Call {
   readonly callId: string | null;
   readonly toolName: string | null;
   readonly turn: number | null;
+  readonly taskQueue: string | null;
 }
 
 /** What of the input of callModel and callTool is looked at (worker/activities/types.ts). */
@@ -157,6 +162,7 @@ async function callsIn(
       callId: call?.callId ?? callId ?? null,
       toolName: call?.name ?? null,
       turn,
+      taskQueue: scheduled.taskQueue?.name ?? null,
     });
     newestTurn ??= turn;
   }
@@ -183,6 +189,7 @@ async function activityOf(
     call_id: call?.callId ?? null,
     tool_name: call?.toolName ?? null,
     turn: call?.turn ?? null,
+    task_queue: call?.taskQueue ?? null,
     next_attempt_at: state === 'scheduled' ? timeOf(activity.nextAttemptScheduleTime ?? activity.scheduledTime) : null,
     last_started_at: timeOf(activity.lastStartedTime),
     last_heartbeat_at: timeOf(activity.lastHeartbeatTime),

@@ -93,6 +93,38 @@ test('an execution that no worker takes says so; one that is unknown is 404', as
   expect((await call('GET', '/api/v1/executions/absent/inspect')).status).toBe(404);
 });
 
+test('a tool call that waits for the worker that holds its execution is shown so, with who polls there', async () => {
+  const { id, queueId } = await execute('held');
+  const input = { executionId: id, turn: 1, call: { callId: `${id}:1:0`, name: 'run_shell_command', arguments: '{}' } };
+  const held = `${queueId}:of-a-worker`;
+  await complete(await takeTask(queueId), [
+    {
+      commandType: enums.CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK,
+      scheduleActivityTaskCommandAttributes: {
+        activityId: '3',
+        activityType: { name: 'callTool' },
+        taskQueue: { name: held },
+        input: { payloads: [await payloadOf(input)] },
+        startToCloseTimeout: { seconds: 600 },
+      },
+    },
+  ]);
+  const seen = await inspect(id);
+  expect(seen.waits_for).toBe(
+    'the worker that holds its workspace, and a free slot of it, for the tool run_shell_command',
+  );
+  expect(seen.activities).toMatchObject([{ task_queue: held, state: 'scheduled' }]);
+  const { taskToken } = await raw.withDeadline(Date.now() + 20_000, () =>
+    raw.workflowService.pollActivityTaskQueue({
+      namespace: 'default',
+      taskQueue: { name: held },
+      identity: 'the-holder',
+    }),
+  );
+  expect(taskToken.length).toBeGreaterThan(0);
+  expect((await inspect(id)).pollers).toContainEqual(expect.objectContaining({ identity: 'the-holder' }));
+});
+
 test('a call that failed is shown with its attempt, its failure, its turn and its next time', async () => {
   const { id, queueId } = await execute('calls');
   const callId = `${id}:3:0`;

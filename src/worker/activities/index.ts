@@ -46,7 +46,7 @@ export function createActivities(
       return callTool(input);
     },
     lookAtLease: (input) => {
-      seen(input.executionId);
+      seen(input.executionId, input.membership);
       return lookAtLease(input);
     },
     report: async (input) => {

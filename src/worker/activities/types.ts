@@ -38,6 +38,7 @@ export interface LookAtLeaseInput {
   /** The call that nobody took. */
   readonly callId: string;
   readonly lease: Lease;
+  readonly membership?: Membership;
 }
 
 export interface ToolFact {

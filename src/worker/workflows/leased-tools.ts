@@ -73,7 +73,10 @@ export class LeasedTools {
   /** Calls that run side by side look once. */
   private async hasMoved(from: Lease, { executionId, call: { callId } }: ToolCall): Promise<boolean> {
     if (this.current !== from) return true;
-    this.look ??= looks.lookAtLease({ executionId, callId, lease: from }).finally(() => (this.look = undefined));
+    const { membership } = this.prepared;
+    this.look ??= looks
+      .lookAtLease({ executionId, callId, lease: from, ...(membership === undefined ? {} : { membership }) })
+      .finally(() => (this.look = undefined));
     const lease = await this.look;
     if (lease.journalId === from.journalId) return false;
     if (this.current === from) {
