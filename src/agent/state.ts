@@ -1,4 +1,5 @@
 // The state of one execution as the workflow carries it: everything the agent knows, nothing that needs I/O or a clock.
+import type { McpTool } from '../protocol/mcp.ts';
 import type { ModelFailure, ModelMessage, Usage } from '../protocol/model.ts';
 import type { CallPlan, ResolvedSkill, ToolEffect } from '../protocol/tool.ts';
 
@@ -85,8 +86,16 @@ export interface PreparedAgent {
   readonly lease?: Lease;
   readonly members?: readonly TeamMember[];
   readonly membership?: Membership;
-  /** MCP servers whose tools the agent has, by name, without secrets: those are resolved again by each worker. */
-  readonly mcpServers?: readonly string[];
+  /** MCP servers that the workflow's input named; those of the environment are resolved again by each worker. */
+  readonly mcpServers?: Readonly<Record<string, unknown>>;
+  /** Tools of MCP servers, which every worker offers alike; where the servers are, each resolves again. */
+  readonly mcpTools?: readonly McpTool[];
+  /** Instructions in folders of the worker (`--skill-dir`), which the model reads on demand. */
+  readonly skillInstructions?: readonly {
+    readonly name: string;
+    readonly description: string;
+    readonly path: string;
+  }[];
   /** JSON Schema that the last answer has to match. */
   readonly outputSchema?: Readonly<Record<string, unknown>>;
   readonly price?: ModelPrice;

@@ -81,18 +81,3 @@ export const callPlanSchema = v.variant('type', [
   v.object({ type: v.literal('member'), memberIds: v.array(v.string()), task: v.string() }),
 ]);
 export type CallPlan = v.InferOutput<typeof callPlanSchema>;
-
-/** Where an MCP server is and how to reach it, as agents and `--skill-dir` folders configure it; may hold secrets. */
-export const mcpServerSchema = v.looseObject({
-  /** Without it: `stdio` when there is a command, else `http`. `streamable_http` and `streamable-http` are `http`. */
-  transport: v.optional(v.string()),
-  type: v.optional(v.string()),
-  command: v.optional(v.string()),
-  args: v.optional(v.array(v.string())),
-  env: v.optional(v.record(v.string(), v.string())),
-  cwd: v.optional(v.string()),
-  url: v.optional(v.string()),
-  headers: v.optional(v.record(v.string(), v.string())),
-  enabled: v.optional(v.boolean()),
-});
-export type McpServer = v.InferOutput<typeof mcpServerSchema>;

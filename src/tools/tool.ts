@@ -86,6 +86,8 @@ export interface ToolDefinition<TSchema extends InputSchema> {
   readonly input: TSchema;
   readonly effect: ToolEffect | ((input: v.InferOutput<TSchema>) => ToolEffect);
   readonly timeoutMs: number | { readonly usual: number; of(input: v.InferOutput<TSchema>): number };
+  /** Default false: null stands for an argument that was left out. */
+  readonly keepsNulls?: boolean;
   /** Honours `run.signal`; returns what it has when stopped. */
   run(input: v.InferOutput<TSchema>, run: ToolRun): Promise<ToolOutcome>;
 }
@@ -251,7 +253,7 @@ function stopWords(stop: Stop, timeoutMs: number): { status: ToolResult['status'
 type Parsed<TInput> = { readonly ok: true; readonly input: TInput } | { readonly ok: false; readonly problem: string };
 
 function parseArguments<TSchema extends InputSchema>(
-  definition: Pick<ToolDefinition<TSchema>, 'name' | 'input'>,
+  definition: Pick<ToolDefinition<TSchema>, 'name' | 'input' | 'keepsNulls'>,
   rawArguments: string,
 ): Parsed<v.InferOutput<TSchema>> {
   let value: unknown;
@@ -265,7 +267,8 @@ function parseArguments<TSchema extends InputSchema>(
     return { ok: false, problem: `The arguments of ${definition.name} must be one JSON object` };
   }
   // Some models send null for every optional argument they leave out.
-  const given = Object.fromEntries(Object.entries(value).filter(([, item]) => item !== null));
+  const isGiven = (item: unknown): boolean => item !== null || definition.keepsNulls === true;
+  const given = Object.fromEntries(Object.entries(value).filter(([, item]) => isGiven(item)));
   const result = v.safeParse(definition.input, given);
   if (result.success) return { ok: true, input: result.output };
   const problems = result.issues
