@@ -3,6 +3,8 @@ import type { EventSink } from '../controlplane/publisher.ts';
 import type { ModelDelta, ModelOutcome, ModelRequest } from '../protocol/model.ts';
 import type { LogFields, LogLevel } from '../telemetry/log.ts';
 import type { WorkFact } from '../telemetry/meter.ts';
+import type { McpCall, McpDiscovery, McpServers } from '../tools/mcp/servers.ts';
+import type { ToolOutcome } from '../tools/tool.ts';
 import type { Session, TemporalAddress } from '../worker/deps.ts';
 import type { ExecutionEnd, WorkSnapshot } from '../worker/executions.ts';
 import type { WorkerSlots } from '../worker/run.ts';
@@ -57,6 +59,10 @@ export type HostVocabulary = {
   readonly complete: Question<ModelRequest, ModelOutcome, ModelDelta>;
   readonly defaultModel: Question<null, string>;
   readonly checkModel: Question<string, void>;
+  /** MCP servers are children of the binary, whose connections know proxies and authorities. */
+  readonly mcpDiscover: Question<Parameters<McpServers['discover']>[0], McpDiscovery>;
+  readonly mcpCall: Question<McpCall, ToolOutcome, string>;
+  readonly mcpRelease: Word<string>;
   readonly log: Word<WireLogEntry>;
   readonly fact: Word<WorkFact>;
   readonly secret: Word<string>;

@@ -139,6 +139,12 @@ function hostOf(start: NodeStart, { host, redactor, groups }: Surroundings): Wor
     },
     defaultModel: (signal) => host.ask('defaultModel', null, { signal }),
     checkModel: (model) => host.ask('checkModel', model),
+    mcp: {
+      // Their ends are values as well.
+      discover: (question, signal) => host.ask('mcpDiscover', question, { signal }),
+      call: (call, signal, onPart) => host.ask('mcpCall', call, { signal, onPart }),
+      release: (executionId) => host.tell('mcpRelease', executionId),
+    },
     spawner: markingSpawner(session.instanceId, directory, guardian),
     guardian,
     redactor,

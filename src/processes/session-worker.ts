@@ -8,11 +8,13 @@ import type { EventSink } from '../controlplane/publisher.ts';
 import { KubiyaError, messageOf } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
 import { readCgroupLimits } from '../lib/cgroup.ts';
+import { createFetch } from '../lib/network.ts';
 import type { WorkerStartResponse } from '../protocol/control-plane.ts';
 import type { WireEvent } from '../protocol/events.ts';
 import { createSystemInfoCollector, type SystemInfoCollector } from '../telemetry/system-info.ts';
 import { createMeter, type Meter, type WorkerCounters } from '../telemetry/meter.ts';
 import { createWorkNumbers } from '../telemetry/work-numbers.ts';
+import { createMcpServers, type McpServers } from '../tools/mcp/servers.ts';
 import { version } from '../version.ts';
 import type { Session } from '../worker/deps.ts';
 import type { RunningWorker } from '../worker/run.ts';
@@ -26,6 +28,9 @@ import { createUpkeep, type LostSession, type Upkeep } from './session-upkeep.ts
 import type { Teardown } from './teardown.ts';
 import type { HostedWorker, TemporalEngine, WorkerHost } from './worker-deps.ts';
 import type { SessionHealth } from './worker-view.ts';
+
+/** A server that heeds nothing is killed after 1.3 s. */
+const mcpStopMs = 3_000;
 
 export interface WorkerPlace {
   /** Absolute paths of existing directories. */
@@ -106,9 +111,15 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
 
   const engine = await options.engine;
   const meter = createMeter(options.telemetry?.meters);
+  const mcp = createMcpServers({
+    spawner: options.scope.spawner,
+    fetch: createFetch(config.network),
+    onEvent: (message, fields) => log.info(message, fields),
+  });
+  teardown.add('MCP servers', mcpStopMs, () => mcp.stop());
   const { counters } = meter;
   const models = createSessionModels(config, registration);
-  const host = hostOf(options, registration, { meter, models });
+  const host = hostOf(options, registration, { meter, models, mcp });
   const worker = await engine.startWorker(session, host, options.signal);
   log.info('Connected to Temporal', { address: session.temporal.address, namespace: session.temporal.namespace });
   hasHadItsOne = () => (worker.work().first?.end ?? null) !== null;
@@ -186,7 +197,7 @@ async function deleteQueue(client: ControlPlaneClient, queueId: string): Promise
 function hostOf(
   { scope, client, place, queue }: SessionWorkerOptions,
   registration: WorkerStartResponse,
-  { meter, models }: { readonly meter: Meter; readonly models: SessionModels },
+  { meter, models, mcp }: { readonly meter: Meter; readonly models: SessionModels; readonly mcp: McpServers },
 ): WorkerHost {
   const address = models.gatewayAddress();
   if (address !== undefined) {
@@ -199,6 +210,7 @@ function hostOf(
     models: models.models,
     defaultModel: models.defaultModel,
     checkModel: models.checkModel,
+    mcp,
     spawner: scope.spawner,
     redactor: scope.redactor,
     log: scope.log.child('worker'),

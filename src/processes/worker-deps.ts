@@ -15,7 +15,7 @@ import type { RunningWorker } from '../worker/run.ts';
 import { createSoleJournalProof } from '../worker/sole-journal.ts';
 
 /** What the process that registered a worker does for it: models, the control plane and the log stay there. */
-export interface WorkerHost extends Pick<WorkerDeps, 'models' | 'defaultModel' | 'checkModel'> {
+export interface WorkerHost extends Pick<WorkerDeps, 'models' | 'defaultModel' | 'checkModel' | 'mcp'> {
   readonly controlPlane: WorkerDeps['controlPlane'] & Pick<ControlPlaneClient, 'listKnownQueueWorkers'>;
   readonly sink: EventSink;
   readonly spawner: Spawner;
@@ -86,7 +86,7 @@ function createWorkerDeps(
   session: Session,
   { journal, publisher }: { readonly journal: Journal; readonly publisher: Publisher },
 ): WorkerDeps {
-  const { controlPlane, models, defaultModel, checkModel, spawner, redactor, log, meter } = host;
+  const { controlPlane, models, defaultModel, checkModel, mcp, spawner, redactor, log, meter } = host;
   const calls = createCallRegistry(journal, {
     onJournalError: (error) => log.error('The journal could not be written', { reason: messageOf(error) }),
     isSoleJournal: createSoleJournalProof({
@@ -102,6 +102,7 @@ function createWorkerDeps(
     models,
     defaultModel,
     checkModel,
+    mcp,
     publisher,
     journal,
     calls,

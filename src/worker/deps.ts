@@ -7,6 +7,7 @@ import type { ModelClient } from '../protocol/model.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Meter } from '../telemetry/meter.ts';
 import type { Redactor } from '../telemetry/redact.ts';
+import type { McpServers } from '../tools/mcp/servers.ts';
 import type { CallRegistry } from './calls.ts';
 import type { ExecutionTracker } from './executions.ts';
 import type { Journal } from './journal.ts';
@@ -79,6 +80,8 @@ export interface WorkerDeps {
   readonly calls: CallRegistry;
   readonly executions: ExecutionTracker;
   readonly spawner: Spawner;
+  /** Its owner stops it after the worker. */
+  readonly mcp: Pick<McpServers, 'discover' | 'call' | 'release'>;
   readonly redactor: Redactor;
   readonly log: Log;
   readonly clock: Clock;

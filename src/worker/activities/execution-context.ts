@@ -1,13 +1,17 @@
 // What the activities of one execution share in this worker: its tools and its environment, which never pass through Temporal.
 import { join } from 'node:path';
 import type { EntityKind, PreparedAgent } from '../../agent/state.ts';
-import { KubiyaError } from '../../errors.ts';
+import { KubiyaError, messageOf } from '../../errors.ts';
 import { ensureSecureDirectory } from '../../lib/secure-directory.ts';
 import type { ResolvedEnvironment } from '../../protocol/control-plane.ts';
 import { ownerExecutionId } from '../../protocol/workflow.ts';
+import { createMcpTools } from '../../tools/mcp/tools.ts';
+import { createSkillReader, readSkillFolders } from '../../tools/skill-folder.ts';
 import { createTeamTools } from '../../tools/team.ts';
+import type { Tool } from '../../tools/tool.ts';
 import { createToolset, type Toolset } from '../../tools/toolset.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
+import { readMcpConfiguration, targetsOf, textValues } from './mcp.ts';
 
 export interface ExecutionContext {
   readonly toolset: Toolset;
@@ -35,13 +39,33 @@ export function createExecutionContexts(session: Session, deps: WorkerDeps): Exe
 
   const build = async (executionId: string, prepared: PreparedAgent): Promise<ExecutionContext> => {
     const resolved = await environmentOf(prepared.entityKind ?? 'agent', prepared.agentId, executionId);
+    const workspace = workspaceOf(session, executionId, prepared.workingDirectory);
     const secrets = textValues(resolved.secrets_resolved);
     for (const secret of Object.values(secrets)) deps.redactor.register(secret);
     return {
-      toolset: createToolset(prepared.skills, createTeamTools(prepared.members ?? [])),
+      toolset: createToolset(prepared.skills, [
+        ...createTeamTools(prepared.members ?? []),
+        ...createSkillReader(prepared.skillInstructions ?? []),
+        ...mcpToolsOf(prepared, resolved, workspace),
+      ]),
       environment: { ...session.toolEnvironment, ...textValues(resolved.env_vars), ...secrets },
-      workspace: prepared.workingDirectory ?? ownWorkspace(session, ownerExecutionId(executionId)),
+      workspace,
     };
+  };
+  const mcpToolsOf = (
+    prepared: PreparedAgent,
+    environment: ResolvedEnvironment,
+    workspace: string,
+  ): readonly Tool[] => {
+    if (prepared.mcpTools === undefined) return [];
+    const folderServers = folderServersOf(environment, deps);
+    const configuration = readMcpConfiguration(session, deps, {
+      environment,
+      askedServers: prepared.mcpServers,
+      folderServers,
+      workspace,
+    });
+    return createMcpTools(prepared.mcpTools, { targets: targetsOf(configuration), servers: deps.mcp });
   };
   return {
     of: (executionId, prepared) => remembered(contexts, executionId, () => build(executionId, prepared)),
@@ -49,6 +73,7 @@ export function createExecutionContexts(session: Session, deps: WorkerDeps): Exe
     forget: (executionId) => {
       contexts.delete(executionId);
       environments.delete(executionId);
+      deps.mcp.release(executionId);
     },
   };
 }
@@ -85,17 +110,30 @@ function remembered<Value>(
   return building;
 }
 
-function ownWorkspace(session: Session, executionId: string): string {
-  const directory = join(session.directories.workspaces, executionId.replaceAll(/[^A-Za-z0-9_-]/g, '_'));
-  ensureSecureDirectory(directory);
-  return directory;
+/** Those of this worker's disk: another one may not have the folder, and its tools then say so. */
+function folderServersOf(
+  { skill_dirs: directories }: ResolvedEnvironment,
+  { log }: WorkerDeps,
+): Record<string, unknown> {
+  try {
+    return { ...readSkillFolders(directories ?? []).mcpServers };
+  } catch (error) {
+    log.warn('A skill folder cannot be read', { reason: messageOf(error) });
+    return {};
+  }
 }
 
-function textValues(values: Readonly<Record<string, unknown>> | null | undefined): Record<string, string> {
-  const texts: Record<string, string> = {};
-  for (const [name, value] of Object.entries(values ?? {})) {
-    if (typeof value === 'string' && !value.includes('\0')) texts[name] = value;
-    else if (typeof value === 'number' || typeof value === 'boolean') texts[name] = String(value);
-  }
-  return texts;
+/** Absolute path of a directory that exists. */
+export function workspaceOf(
+  session: Pick<Session, 'directories'>,
+  executionId: string,
+  workingDirectory: string | undefined,
+): string {
+  if (workingDirectory !== undefined) return workingDirectory;
+  const directory = join(
+    session.directories.workspaces,
+    ownerExecutionId(executionId).replaceAll(/[^A-Za-z0-9_-]/g, '_'),
+  );
+  ensureSecureDirectory(directory);
+  return directory;
 }

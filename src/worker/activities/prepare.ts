@@ -8,12 +8,15 @@ import { membershipOf, teamRules, withinSlice } from '../../agent/team.ts';
 import { KubiyaError } from '../../errors.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import type { ExecutionInput, MemberPart } from '../../protocol/workflow.ts';
+import type { ResolvedSkill } from '../../protocol/tool.ts';
+import { readSkillFolders } from '../../tools/skill-folder.ts';
 import { createToolset, type Toolset } from '../../tools/toolset.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
 import { callTiming } from '../timing.ts';
 import { asFailure } from './attempt.ts';
-import type { ExecutionContexts } from './execution-context.ts';
+import { type ExecutionContexts, workspaceOf } from './execution-context.ts';
 import { ownLease } from './lease.ts';
+import { discoverMcpTools, type McpSurroundings, readMcpConfiguration } from './mcp.ts';
 import { findSubject, type Subject } from './subject.ts';
 import type { AgentActivities } from './types.ts';
 
@@ -44,13 +47,15 @@ export function createPrepare(
         typeof environment.timeout === 'number' ? { ...own, wallTimeMsMax: environment.timeout * 1000 } : own;
       const limits = member === undefined ? timed : withinSlice(timed, member.slice);
       const traceparent = textOf(input.user_metadata?.['traceparent'])?.slice(0, traceparentCharactersMax);
-      const enabledSkills = skills.filter((skill) => skill.enabled ?? true);
+      const workspace = workspaceOf(session, input.execution_id, workingDirectory);
+      const extras = await findExtras(input, { environment, workspace }, session, deps);
+      const enabledSkills = [...skills, ...extras.skills].filter((skill) => skill.enabled ?? true);
       const toolset = createToolset(enabledSkills);
       const systemPrompt = systemPromptOf({
         agentName: agent.name,
         // The control plane sends the execution's prompt, or the agent's again.
         prompt: input.system_prompt ?? environment.system_prompt ?? agent.system_prompt ?? undefined,
-        hasTools: toolset.specs.length > 0 || members !== undefined,
+        hasTools: toolset.specs.length + extras.count > 0 || members !== undefined,
         workingDirectory,
       });
       const prepared: PreparedAgent = {
@@ -61,14 +66,9 @@ export function createPrepare(
         systemPrompt: members === undefined ? systemPrompt : `${systemPrompt}\n\n${teamRules(members)}`,
         model,
         modelOptions: modelOptionsOf(agent, input.model_config ?? {}),
-        skills: enabledSkills.map(({ id, name, type, variant, configuration }) => ({
-          id,
-          name,
-          type,
-          enabled: true,
-          configuration: { ...(typeof variant === 'string' ? { variant } : {}), ...configuration },
-        })),
+        skills: enabledSkills.map(recordedSkill),
         ...(workingDirectory === undefined ? {} : { workingDirectory }),
+        ...extras.recorded,
         limits,
         timing: callTiming(session.isLocal, limits.toolTimeMsMax),
         lease: member?.lease ?? ownLease(session),
@@ -82,7 +82,11 @@ export function createPrepare(
         if (!said.has(sentence)) deps.log.warn(sentence);
         said.add(sentence);
       }
-      announce(deps, input.execution_id, input.prompt, prepared, [...toolset.problems, ...overruled]);
+      announce(deps, input.execution_id, input.prompt, prepared, [
+        ...toolset.problems,
+        ...extras.problems,
+        ...overruled,
+      ]);
       return prepared;
     } catch (error) {
       throw asFailure(error);
@@ -100,6 +104,42 @@ function directoryOf(input: ExecutionInput, environmental: string | null | undef
   if (member !== undefined) return member.working_directory ?? undefined;
   const configuration = 'team_id' in input ? input.team_config : input.agent_config;
   return environmental ?? textOf(configuration?.['cwd']);
+}
+
+function recordedSkill({ id, name, type, variant, configuration }: Subject['skills'][number]): ResolvedSkill {
+  const chosen = typeof variant === 'string' ? { variant } : {};
+  return { id, name, type, enabled: true, configuration: { ...chosen, ...configuration } };
+}
+
+interface Extras {
+  readonly skills: ReturnType<typeof readSkillFolders>['skills'];
+  readonly recorded: Pick<PreparedAgent, 'mcpTools' | 'mcpServers' | 'skillInstructions'>;
+  /** Tools and instructions. */
+  readonly count: number;
+  readonly problems: readonly string[];
+}
+
+/** What comes from skill folders and MCP servers. */
+async function findExtras(
+  { execution_id: executionId, mcp_servers: asked }: Pick<ExecutionInput, 'execution_id' | 'mcp_servers'>,
+  { environment, workspace }: Pick<McpSurroundings, 'environment' | 'workspace'>,
+  session: Session,
+  deps: WorkerDeps,
+): Promise<Extras> {
+  const folders = readSkillFolders(environment.skill_dirs ?? []);
+  const askedServers = asked ?? undefined;
+  const surroundings = { environment, askedServers, folderServers: folders.mcpServers, workspace };
+  const mcp = await discoverMcpTools(executionId, readMcpConfiguration(session, deps, surroundings), deps);
+  return {
+    skills: folders.skills,
+    recorded: {
+      ...(mcp.tools.length === 0 ? {} : { mcpTools: mcp.tools }),
+      ...(askedServers === undefined || Object.keys(askedServers).length === 0 ? {} : { mcpServers: askedServers }),
+      ...(folders.instructions.length === 0 ? {} : { skillInstructions: folders.instructions }),
+    },
+    count: mcp.tools.length + folders.instructions.length,
+    problems: mcp.problems,
+  };
 }
 
 /** What ACTIVITY_TIMEOUT cuts short, one sentence a tool. An agent's own limit is its own wish. */

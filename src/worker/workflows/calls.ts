@@ -11,11 +11,11 @@ export interface FatalFailure {
   readonly hint?: string;
 }
 
-/** The bookkeeping runs inside the workflow task; its retries beyond a second become timers. */
+/** The bookkeeping runs inside the workflow task; its retries beyond a second become timers. `prepare` may download an MCP server. */
 export const bookkeeping = workflow.proxyLocalActivities<
   Pick<AgentActivities, 'prepare' | 'report' | 'createJobExecution' | 'reportJob'>
 >({
-  startToCloseTimeout: '30s',
+  startToCloseTimeout: '120s',
   localRetryThreshold: '1s',
   retry: {
     initialInterval: '200ms',
