@@ -92,6 +92,21 @@ export const root: Command = {
         create: lazy(() => import('./commands/model/create.ts')),
       },
     },
+    job: {
+      meta: { description: 'run prompts at times, or when a webhook is called' },
+      subCommands: {
+        list: lazy(() => import('./commands/job/list.ts')),
+        get: lazy(() => import('./commands/job/get.ts')),
+        create: lazy(() => import('./commands/job/create.ts')),
+        update: lazy(() => import('./commands/job/update.ts')),
+        delete: lazy(() => import('./commands/job/delete.ts')),
+        enable: lazy(() => import('./commands/job/enable.ts')),
+        disable: lazy(() => import('./commands/job/disable.ts')),
+        trigger: lazy(() => import('./commands/job/trigger.ts')),
+        history: lazy(() => import('./commands/job/history.ts')),
+        'rotate-secret': lazy(() => import('./commands/job/rotate-secret.ts')),
+      },
+    },
     config: {
       meta: { description: 'look at the configuration, and manage the contexts' },
       subCommands: {

@@ -1,0 +1,4 @@
+// `kubiya job disable`.
+import { switchCommand } from '../../job/switch.ts';
+
+export default switchCommand('disable');
