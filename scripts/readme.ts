@@ -1,8 +1,7 @@
 // Writes the tables of README.md from the declarations that they describe: `bun run scripts/readme.ts`; a test says when to.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { defaultLimits } from '../src/agent/limits.ts';
-import type { AgentLimits } from '../src/agent/state.ts';
+import { type DefaultLimits, defaultLimits } from '../src/agent/limits.ts';
 import { type Command } from '../src/cli/command.ts';
 import { root as commandTree } from '../src/cli/root.ts';
 import { optionEntries, type OptionDeclaration } from '../src/config/options.ts';
@@ -71,7 +70,7 @@ function defaultOf(option: OptionDeclaration): string {
 
 /** Every limit has its words here, so that a new one cannot be forgotten. */
 const limitWords: Readonly<
-  Record<keyof AgentLimits, { readonly words: string; readonly format: (value: number) => string }>
+  Record<keyof DefaultLimits, { readonly words: string; readonly format: (value: number) => string }>
 > = {
   turnsMax: { words: 'model calls', format: grouped },
   totalTokensMax: { words: 'tokens, in and out', format: grouped },
@@ -83,7 +82,7 @@ const limitWords: Readonly<
 };
 
 function limitsTable(): string {
-  const names = Object.keys(limitWords) as (keyof AgentLimits)[];
+  const names = Object.keys(limitWords) as (keyof DefaultLimits)[];
   const rows = names.map((name) => [limitWords[name].words, limitWords[name].format(defaultLimits[name])]);
   return tableOf(['Limit of an execution', 'Default'], rows);
 }

@@ -1,10 +1,12 @@
 // The durable agent's loop as a reducer: nextStep says what to do, apply* fold what happened into the state.
 import type { ModelFailureKind, ModelMessage, Usage } from '../protocol/model.ts';
-import { compact, compactionLevelsMax, transcriptBytes } from './compaction.ts';
+import { bytesAllowed, compact, compactionLevelsMax, shrink, summaryEnd, transcriptBytes } from './compaction.ts';
+import { limitSentence, spentLimit } from './limits.ts';
 import type {
   AgentLimits,
   AgentState,
   FailureType,
+  LimitName,
   ModelFact,
   Outcome,
   PendingCall,
@@ -19,6 +21,8 @@ const seenMessageIdsMax = 500;
 const inboxMessagesMax = 200;
 /** Two of the largest messages that the server takes: with a full transcript still far from Temporal's 2 MB for an input. */
 const inboxCharactersMax = 400_000;
+/** Of a summary: about 5,000 tokens, a hundredth of the budget of a transcript for each sentence that matters. */
+const summaryCharactersMax = 20_000;
 
 export interface FirstMessage {
   readonly executionId: string;
@@ -38,6 +42,7 @@ export function initialState(first: FirstMessage): AgentState {
     pendingCalls: [],
     inbox: [{ messageId: first.messageId, content: first.prompt }],
     seenMessageIds: [first.messageId],
+    messagesSeen: 0,
     isPaused: false,
     isDoneRequested: false,
     usage: { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 },
@@ -51,11 +56,35 @@ export function nextStep(state: AgentState, limits: AgentLimits, nowMs: number):
   const open = state.pendingCalls.filter((call) => call.result === undefined);
   if (state.isPaused) return { type: 'wait', reason: 'paused' };
   const spent = spentLimit(state, limits, nowMs);
-  if (spent !== undefined && !isAnswered(state)) return { type: 'finish', outcome: spent };
+  if (spent !== undefined && !isAnswered(state)) return { type: 'finish', outcome: limitOutcome(state, spent, limits) };
   if (open.length > 0) return { type: 'tools', calls: runnableTogether(open) };
-  if (!isAnswered(state)) return { type: 'model' };
-  if (state.isConversation && !state.isDoneRequested) return { type: 'wait', reason: 'input' };
-  return { type: 'finish', outcome: { status: 'completed', response: lastAnswer(state) } };
+  if (!isAnswered(state)) return summaryStep(state, limits) ?? { type: 'model' };
+  if (!state.isDoneRequested) {
+    if (state.isEndUndecided === true && state.decision === undefined) return { type: 'decide' };
+    if (state.isConversation || state.decision === 'wait') return { type: 'wait', reason: 'input' };
+  }
+  return { type: 'finish', outcome: answerOutcome(state) };
+}
+
+/** Puts what went before in another execution in front of the first message. */
+export function withHistory(state: AgentState, history: readonly ModelMessage[]): AgentState {
+  return { ...state, transcript: [...history, ...state.transcript] };
+}
+
+/** Sets the end; calls that were not run get a result that says so, so that the transcript can be continued. */
+export function applyOutcome(state: AgentState, outcome: Outcome): AgentState {
+  return { ...closeOpenCalls(state, 'Not run: the execution ended'), outcome };
+}
+
+/** The time is up: an answer that is already there stands, everything else ends as a limit. */
+export function applyWallTime(state: AgentState, limits: AgentLimits): AgentState {
+  const { outcome: _superseded, ...open } = state;
+  if (isAnswered(open)) return applyOutcome(open, answerOutcome(open));
+  return applyOutcome(open, limitOutcome(open, 'wall_time', limits));
+}
+
+export function applyDecision(state: AgentState, decision: 'wait' | 'finish'): AgentState {
+  return { ...state, decision };
 }
 
 /** The call id of a model call: stable for the execution, the same on every attempt. */
@@ -63,35 +92,64 @@ export function modelCallId(state: AgentState): string {
   return `${state.executionId}:${state.turn}:model`;
 }
 
+/** The call id of the model call that sums up what lies before the current turn. */
+export function summaryCallId(state: AgentState): string {
+  return `${state.executionId}:${state.turn}:summary`;
+}
+
 /** Opens the next turn: queued messages join the transcript, which is cut when it has grown past its budget. */
 export function beginTurn(state: AgentState, limits: AgentLimits): AgentState {
-  const queued = state.inbox.map((message): ModelMessage => ({ role: 'user', content: message.content }));
-  let transcript: readonly ModelMessage[] = [...state.transcript, ...queued];
-  for (
-    let level = 1;
-    level <= compactionLevelsMax && transcriptBytes(transcript) > limits.transcriptBytesMax;
-    level++
-  ) {
-    transcript = compact(transcript, level);
-  }
-  return { ...state, transcript, inbox: [], turn: state.turn + 1 };
+  const { answerProblem: _answerProblem, decision: _decision, ...rest } = state;
+  const queued = withInbox(state);
+  const allowed = bytesAllowed(queued, state.contextTokens, limits);
+  const transcript = allowed === undefined ? queued : shrink(queued, allowed);
+  const next = { ...rest, transcript, inbox: [], turn: state.turn + 1 };
+  return allowed === undefined ? next : withoutContextTokens(next);
+}
+
+/** Cut for what a workflow may hand to its next run. */
+export function carriable(state: AgentState, limits: AgentLimits): AgentState {
+  const allowed = bytesAllowed(state.transcript, undefined, limits);
+  return allowed === undefined ? state : { ...state, transcript: shrink(state.transcript, allowed) };
+}
+
+/** The summary takes the place of what it sums up; without one the next turn cuts instead. */
+export function applySummary(state: AgentState, keptFrom: number, fact: ModelFact): AgentState {
+  const tried = { ...state, summaryTurn: state.turn };
+  if (fact.type === 'failure') return fact.failure.kind === 'cancelled' ? applyCancel(state) : tried;
+  const paid = { ...tried, ...spentOn(state, fact) };
+  const text = fact.message.content.trim();
+  if (text === '') return paid;
+  const summary: ModelMessage = {
+    role: 'user',
+    content: `[Summary of the conversation so far]\n${text.slice(0, summaryCharactersMax).toWellFormed()}`,
+  };
+  return withoutContextTokens({ ...paid, transcript: [summary, ...state.transcript.slice(keptFrom)] });
 }
 
 export function applyModelFact(state: AgentState, fact: ModelFact): AgentState {
   if (fact.type === 'failure') return applyModelFailure(state, fact.failure.kind, fact.failure.message);
-  const { message } = fact;
-  const pendingCalls = message.toolCalls.map((call, index): PendingCall => ({
-    callId: `${state.executionId}:${state.turn}:${index}`,
-    toolCallId: call.id,
-    name: call.name,
-    arguments: call.arguments,
-    effect: fact.effects[index] ?? 'side_effecting',
-  }));
+  const message =
+    fact.structured !== undefined && 'json' in fact.structured
+      ? { ...fact.message, content: fact.structured.json }
+      : fact.message;
+  const pendingCalls = message.toolCalls.map((call, index): PendingCall => {
+    const plan = fact.plans?.[index];
+    return {
+      callId: `${state.executionId}:${state.turn}:${index}`,
+      toolCallId: call.id,
+      name: call.name,
+      arguments: call.arguments,
+      effect: fact.effects[index] ?? 'side_effecting',
+      ...(plan === undefined || plan === null ? {} : { plan }),
+    };
+  });
   const next: AgentState = {
     ...state,
     transcript: [...state.transcript, message],
     pendingCalls,
-    usage: addUsage(state.usage, fact.usage),
+    ...spentOn(state, fact),
+    contextTokens: fact.usage.inputTokens + fact.usage.outputTokens,
     compactionLevel: 0,
   };
   if (pendingCalls.length > 0) return next;
@@ -99,13 +157,28 @@ export function applyModelFact(state: AgentState, fact: ModelFact): AgentState {
     return fail(next, 'The provider withheld the answer (content filter)', 'model');
   }
   if (fact.verdict === 'failed') return fail(next, firstLine(message.content), 'agent');
-  return next;
+  return judgeStructure(
+    next,
+    fact.structured !== undefined && 'problem' in fact.structured ? fact.structured.problem : undefined,
+  );
+}
+
+/** An answer that does not match its schema is repaired once, by telling the model; the second one stands as it is. */
+function judgeStructure(state: AgentState, problem: string | undefined): AgentState {
+  const { isRepairing, ...judged } = state;
+  if (problem === undefined) return judged;
+  if (isRepairing === true) return { ...judged, answerProblem: problem };
+  const content = `Your answer does not match the output schema: ${problem}. Answer again with nothing but one JSON value that matches it.`;
+  const repair: QueuedMessage = { messageId: `${state.executionId}:${state.turn}:repair`, content };
+  return { ...judged, isRepairing: true, inbox: [repair, ...state.inbox] };
 }
 
 export interface ToolOutcome {
   readonly callId: string;
   readonly content: string;
   readonly isError: boolean;
+  /** Of an approval: why it was refused, or null when it was given. */
+  readonly denial?: string | null;
 }
 
 /** Records a tool's result. When the last call of the turn settles, the results join the transcript in the model's order. */
@@ -115,20 +188,22 @@ export function applyToolResult(state: AgentState, outcome: ToolOutcome): AgentS
       ? { ...call, result: { content: outcome.content, isError: outcome.isError } }
       : call,
   );
-  return pendingCalls.some((call) => call.result === undefined)
-    ? { ...state, pendingCalls }
-    : settleTurn({ ...state, pendingCalls });
+  const { denial: earlier, ...rest } = state;
+  const denial = outcome.denial === undefined ? earlier : (outcome.denial ?? undefined);
+  const next = { ...rest, pendingCalls, ...(denial === undefined ? {} : { denial }) };
+  return pendingCalls.some((call) => call.result === undefined) ? next : settleTurn(next);
 }
 
 /** Queues a person's message; a repeated message id is the same message and changes nothing. */
 export function applyMessage(state: AgentState, message: QueuedMessage): AgentState {
   const queued = state.inbox.reduce((sum, { content }) => sum + content.length, message.content.length);
   const isFull = state.inbox.length >= inboxMessagesMax || queued > inboxCharactersMax;
-  if (state.seenMessageIds.includes(message.messageId) || isFull) return state;
+  if (state.seenMessageIds.includes(message.messageId)) return state;
   return {
     ...state,
-    inbox: [...state.inbox, message],
+    inbox: isFull ? state.inbox : [...state.inbox, message],
     seenMessageIds: [...state.seenMessageIds, message.messageId].slice(-seenMessageIdsMax),
+    messagesSeen: (state.messagesSeen ?? state.seenMessageIds.length - 1) + 1,
   };
 }
 
@@ -172,7 +247,7 @@ function compactFurther(state: AgentState): AgentState | undefined {
   for (let compactionLevel = state.compactionLevel + 1; compactionLevel <= compactionLevelsMax; compactionLevel++) {
     const transcript = compact(state.transcript, compactionLevel);
     const isSmaller = transcriptBytes(transcript) < transcriptBytes(state.transcript);
-    if (isSmaller) return { ...state, transcript, compactionLevel };
+    if (isSmaller) return withoutContextTokens({ ...state, transcript, compactionLevel });
   }
   return undefined;
 }
@@ -196,6 +271,49 @@ function failureType(kind: ModelFailureKind): FailureType {
   }
 }
 
+/** What the last answer makes of the execution. */
+function answerOutcome(state: AgentState): Outcome {
+  const response = lastAnswer(state);
+  if (state.answerProblem !== undefined) {
+    const error = `The answer does not match the output schema: ${state.answerProblem}`;
+    return { status: 'failed', response, error, errorType: 'agent' };
+  }
+  // Nobody is there to decide what to do instead: whoever started it has to know.
+  if (state.denial !== undefined && !state.isConversation) {
+    return { status: 'failed', response, error: state.denial, errorType: 'denied' };
+  }
+  return { status: 'completed', response };
+}
+
+function summaryStep(state: AgentState, limits: AgentLimits): Step | undefined {
+  if (limits.contextTokensMax === undefined || state.summaryTurn === state.turn) return undefined;
+  const transcript = withInbox(state);
+  const allowed = bytesAllowed(transcript, state.contextTokens, limits);
+  const keptFrom = allowed === undefined ? undefined : summaryEnd(transcript, allowed);
+  // What has just been queued is for the next turn to say.
+  return keptFrom === undefined
+    ? undefined
+    : { type: 'summarize', keptFrom: Math.min(keptFrom, state.transcript.length) };
+}
+
+function withInbox(state: AgentState): readonly ModelMessage[] {
+  return [...state.transcript, ...state.inbox.map(({ content }): ModelMessage => ({ role: 'user', content }))];
+}
+
+function withoutContextTokens(state: AgentState): AgentState {
+  const { contextTokens: _stale, ...rest } = state;
+  return rest;
+}
+
+function spentOn(
+  state: AgentState,
+  spent: Pick<AgentState, 'usage' | 'costUsd'>,
+): Pick<AgentState, 'usage' | 'costUsd'> {
+  const usage = addUsage(state.usage, spent.usage);
+  if (spent.costUsd === undefined && state.costUsd === undefined) return { usage };
+  return { usage, costUsd: (state.costUsd ?? 0) + (spent.costUsd ?? 0) };
+}
+
 function fail(state: AgentState, error: string, errorType: FailureType): AgentState {
   return { ...state, outcome: { status: 'failed', response: lastAnswer(state), error, errorType } };
 }
@@ -206,9 +324,12 @@ function isAnswered(state: AgentState): boolean {
   return state.inbox.length === 0 && last?.role === 'assistant' && last.toolCalls.length === 0;
 }
 
-/** Read-only calls at the head of the line run side by side; anything else runs alone, in the model's order. */
+/**
+ * Calls at the head of the line that change nothing here, and those that the workflow itself carries out, run side by side.
+ * Any other call runs alone, when everything before it in the model's order has settled: an approval holds what follows it.
+ */
 function runnableTogether(open: readonly PendingCall[]): readonly PendingCall[] {
-  const firstOther = open.findIndex((call) => call.effect !== 'read_only');
+  const firstOther = open.findIndex((call) => call.effect !== 'read_only' && call.plan === undefined);
   if (firstOther === 0) return open.slice(0, 1);
   return firstOther < 0 ? open : open.slice(0, firstOther);
 }
@@ -232,22 +353,10 @@ function settleTurn(state: AgentState): AgentState {
   return { ...state, pendingCalls: [], transcript: [...state.transcript, ...results] };
 }
 
-function spentLimit(state: AgentState, limits: AgentLimits, nowMs: number): Outcome | undefined {
-  const error = spentLimitSentence(state, limits, nowMs);
-  if (error === undefined) return undefined;
-  return { status: 'failed', response: lastAnswer(state), error, errorType: 'limit' };
-}
-
-function spentLimitSentence(state: AgentState, limits: AgentLimits, nowMs: number): string | undefined {
-  const tokens = state.usage.inputTokens + state.usage.outputTokens;
-  if (state.turn >= limits.turnsMax && state.pendingCalls.length === 0) {
-    return `The execution reached its limit of ${limits.turnsMax} turns`;
-  }
-  if (tokens >= limits.totalTokensMax) return `The execution reached its limit of ${limits.totalTokensMax} tokens`;
-  if (nowMs - state.startedAtMs >= limits.wallTimeMsMax) {
-    return `The execution reached its time limit of ${Math.round(limits.wallTimeMsMax / 1000)} s`;
-  }
-  return undefined;
+function limitOutcome(state: AgentState, limit: LimitName, limits: AgentLimits): Outcome {
+  const hint = 'raise the limit for this execution or for its agent (limits), or give it a smaller task';
+  const error = limitSentence(limit, limits);
+  return { status: 'failed', response: lastAnswer(state), error, errorType: 'limit', limit, hint };
 }
 
 function lastAnswer(state: AgentState): string {

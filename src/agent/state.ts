@@ -14,7 +14,14 @@ export interface AgentLimits {
   readonly toolOutputBytesMax: number;
   /** JSON size of the transcript above which old tool outputs are cut. */
   readonly transcriptBytesMax: number;
+  /** Tokens of a model call above which the transcript is cut: 60 % of the model's window. With it old turns are summed up by the model. */
+  readonly contextTokensMax?: number;
+  /** A timer ends the execution at its wall time, also while it waits; executions that older workers prepared have none. */
+  readonly isWallTimed?: true;
 }
+
+/** The limits that end an execution, as events and records name them. */
+export type LimitName = 'turns' | 'tokens' | 'cost' | 'wall_time';
 
 /** How often a call reports that it lives and when its silence means that the worker is gone. */
 export interface CallTiming {
@@ -23,6 +30,14 @@ export interface CallTiming {
   readonly workflowTaskTimeoutMs: number;
   /** A tool call that nobody has taken after so long makes the workflow ask whether the lease's holder lives. */
   readonly leaseLookMs?: number;
+  /** How often the workflow looks for what it waits for; absent in executions that older workers prepared. */
+  readonly polls?: { readonly approval: PollTiming; readonly execution: PollTiming };
+}
+
+/** The pause doubles from the first to the longest. */
+export interface PollTiming {
+  readonly firstMs: number;
+  readonly mostMs: number;
 }
 
 /** An execution's tie to the worker that holds its workspace. */
@@ -143,12 +158,18 @@ export type Outcome =
       readonly errorType: FailureType;
       /** What to do about it, naming a command. */
       readonly hint?: string;
+      /** Which limit ended it, with errorType `limit` or `timeout`. */
+      readonly limit?: LimitName;
     }
   | { readonly status: 'cancelled'; readonly response: string };
 
 export interface AgentState {
   readonly executionId: string;
   readonly isConversation: boolean;
+  /** Nobody said whether this is a chat: the control plane is asked after each answer. */
+  readonly isEndUndecided?: boolean;
+  /** What the control plane said about the last answer. */
+  readonly decision?: 'wait' | 'finish';
   readonly startedAtMs: number;
   readonly transcript: readonly ModelMessage[];
   /** Number of model calls begun; the current turn's number while one is open. */
@@ -157,6 +178,8 @@ export interface AgentState {
   readonly inbox: readonly QueuedMessage[];
   /** Ids of messages taken so far, the newest `seenMessageIdsMax`: signals may be delivered twice. */
   readonly seenMessageIds: readonly string[];
+  /** People's messages that were taken or had no room, without the prompt. Absent in states of older workers. */
+  readonly messagesSeen?: number;
   readonly isPaused: boolean;
   readonly isDoneRequested: boolean;
   readonly usage: Usage;
@@ -168,6 +191,16 @@ export interface AgentState {
   readonly membersStarted?: number;
   /** How many times the transcript was cut for the model's window since the last answer. */
   readonly compactionLevel: number;
+  /** Tokens of the last model call with its answer; absent after the transcript was cut. */
+  readonly contextTokens?: number;
+  /** The turn before which a summary was made or tried. */
+  readonly summaryTurn?: number;
+  /** Why the last answer does not match the output schema. */
+  readonly answerProblem?: string;
+  /** The model was told about the problem of its last answer. */
+  readonly isRepairing?: boolean;
+  /** The last approval was refused, in one sentence. */
+  readonly denial?: string;
   /** Set once the agent has nothing left to do. */
   readonly outcome?: Outcome;
 }
@@ -176,6 +209,8 @@ export interface AgentState {
 export type Step =
   | { readonly type: 'model' } // ask the model; call beginTurn first
   | { readonly type: 'tools'; readonly calls: readonly PendingCall[] } // run these now, side by side
+  | { readonly type: 'summarize'; readonly keptFrom: number } // let the model sum up the messages before this index
+  | { readonly type: 'decide' } // ask the control plane whether the answer was the last
   | { readonly type: 'wait'; readonly reason: 'paused' | 'input' } // until a signal changes the state
   | { readonly type: 'finish'; readonly outcome: Outcome };
 
@@ -188,6 +223,8 @@ export type ModelFact =
       /** By the index of the call; null for one that is an activity. Absent: none has a plan. */
       readonly plans?: readonly (CallPlan | null)[];
       readonly costUsd?: number;
+      /** Of an answer without calls when there is an output schema: its JSON, or why it does not match. */
+      readonly structured?: { readonly json: string } | { readonly problem: string };
       readonly usage: Usage;
       readonly isFiltered: boolean;
       readonly verdict?: 'succeeded' | 'failed';

@@ -51,6 +51,14 @@ export type HostVocabulary = {
   readonly listResolvedSkills: Call<'listResolvedSkills'>;
   readonly getResolvedEnvironment: Call<'getResolvedEnvironment'>;
   readonly getExecution: Call<'getExecution'>;
+  readonly getModel: Call<'getModel'>;
+  readonly getSession: Call<'getSession'>;
+  readonly executeAgent: Call<'executeAgent'>;
+  readonly executeTeam: Call<'executeTeam'>;
+  readonly sendMessage: Call<'sendMessage'>;
+  readonly cancelExecution: Call<'cancelExecution'>;
+  readonly createApproval: Call<'createApproval'>;
+  readonly getApproval: Call<'getApproval'>;
   readonly listKnownQueueWorkers: Call<'listKnownQueueWorkers'>;
   readonly listPresentQueueWorkers: Call<'listPresentQueueWorkers'>;
   readonly publishEvents: Delivery<'publishEvents'>;

@@ -69,6 +69,14 @@ export interface WorkerDeps {
     | 'createExecution'
     | 'reportJobStatus'
     | 'listPresentQueueWorkers'
+    | 'getModel'
+    | 'getSession'
+    | 'executeAgent'
+    | 'executeTeam'
+    | 'sendMessage'
+    | 'cancelExecution'
+    | 'createApproval'
+    | 'getApproval'
   >;
   readonly models: ModelClient;
   /** The model to use when neither the user, the execution nor the agent names one; throws the `no_provider` error. */

@@ -1,5 +1,5 @@
 // The times by which a worker and Temporal notice each other's absence, local and remote.
-import type { CallTiming } from '../agent/state.ts';
+import type { CallTiming, PollTiming } from '../agent/state.ts';
 
 /** Locally heartbeats are free: a killed worker is noticed within 2 s, four beats. Remotely every one is billed, so a minute has to do. */
 const localHeartbeatTimeoutMs = 2_000;
@@ -21,11 +21,21 @@ const remoteLeaseLookMs = 30_000;
 /** Around a tool's own limit: starting, stopping its processes and writing the journal must fit as well. */
 const activityMarginMs = 60_000;
 
+/** Our own server tells the workflow of a verdict at once; this is for one that could not. The cloud tells nobody. */
+const localApprovalPolls: PollTiming = { firstMs: 60_000, mostMs: 300_000 };
+const remoteApprovalPolls: PollTiming = { firstMs: 10_000, mostMs: 60_000 };
+/** Another execution takes seconds at the least; nobody tells of its end. */
+const localExecutionPolls: PollTiming = { firstMs: 500, mostMs: 8_000 };
+const remoteExecutionPolls: PollTiming = { firstMs: 5_000, mostMs: 60_000 };
+
 export function callTiming(isLocal: boolean, toolTimeMsMax: number): CallTiming {
   return {
     heartbeatTimeoutMs: isLocal ? localHeartbeatTimeoutMs : remoteHeartbeatTimeoutMs,
     startToCloseMs: toolTimeMsMax + activityMarginMs,
     workflowTaskTimeoutMs: isLocal ? localWorkflowTaskTimeoutMs : remoteWorkflowTaskTimeoutMs,
     leaseLookMs: isLocal ? localLeaseLookMs : remoteLeaseLookMs,
+    polls: isLocal
+      ? { approval: localApprovalPolls, execution: localExecutionPolls }
+      : { approval: remoteApprovalPolls, execution: remoteExecutionPolls },
   };
 }

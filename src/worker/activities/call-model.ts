@@ -1,5 +1,6 @@
 // The activity that makes one model call: streams its answer as events and leaves retries to Temporal.
-import type { ModelFact } from '../../agent/state.ts';
+import { summaryPrompt, summaryRequest } from '../../agent/prompt.ts';
+import type { ModelFact, PreparedAgent } from '../../agent/state.ts';
 import { backoffDelayMs } from '../../lib/backoff.ts';
 import {
   isRetryableFailure,
@@ -18,6 +19,8 @@ import { passing, runAttempt, type Attempt } from './attempt.ts';
 import { logCall } from './call-log.ts';
 import type { ExecutionContexts } from './execution-context.ts';
 import { createMessageStream, type MessageStream } from './message-stream.ts';
+import { costOf } from './model-costs.ts';
+import { judgeAnswer } from './output-schema.ts';
 import type { AgentActivities, CallModelInput } from './types.ts';
 
 /** Six attempts with this backoff last about 30 s: a provider's hiccup passes, an outage is told soon. */
@@ -63,15 +66,17 @@ async function ask(
 ): Promise<ModelFact> {
   const { prepared } = input;
   const { toolset } = await contexts.of(input.executionId, prepared);
-  const stream = createMessageStream(input.executionId, input.callId, attempt.number, deps);
+  const isSummary = input.purpose === 'summary';
+  const stream = isSummary ? silentStream : createMessageStream(input.executionId, input.callId, attempt.number, deps);
   // Whatever an earlier attempt had streamed is void.
   if (attempt.number > 1) stream.retry(attempt.number - 1, 'the model call is made again', 0);
   const startedAtMs = deps.clock.now();
   const outcome = await deps.models.complete(
     {
       model: prepared.model,
-      systemPrompt: prepared.systemPrompt,
-      messages: input.messages,
+      systemPrompt: isSummary ? summaryPrompt : prepared.systemPrompt,
+      messages: isSummary ? [...input.messages, summaryRequest] : input.messages,
+      // Also for a summary: some providers refuse a transcript with calls of tools that they are not told of.
       tools: toolset.specs,
       ...prepared.modelOptions,
     },
@@ -89,10 +94,13 @@ async function ask(
   });
   if (outcome.ok) {
     stream.complete(outcome.result.message.content);
-    return answerOf(outcome.result, toolset, deps.redactor.redact(outcome.result.message.content));
+    return answerOf(outcome.result, toolset, prepared, deps.redactor.redact(outcome.result.message.content));
   }
   return judge(outcome.failure, attempt, call, stream);
 }
+
+/** A summary is between the agent and itself. */
+const silentStream: MessageStream = { push: () => undefined, complete: () => undefined, retry: () => undefined };
 
 function modelFact(
   { executionId, callId, prepared }: CallModelInput,
@@ -138,7 +146,7 @@ function judge(failure: ModelFailure, attempt: Attempt, call: CallContext, strea
 const answerCharactersMax = 500_000;
 
 /** `content`: the text without secrets, as everybody else sees it; journal and history keep it. */
-function answerOf(result: ModelResult, toolset: Toolset, content: string): ModelFact {
+function answerOf(result: ModelResult, toolset: Toolset, prepared: PreparedAgent, content: string): ModelFact {
   if (JSON.stringify(result.message).length > answerCharactersMax) {
     const message = `The model answered with more than ${answerCharactersMax} characters at once; ask it for less, or for a file`;
     return { type: 'failure', failure: { kind: 'bad_response', message } };
@@ -147,10 +155,16 @@ function answerOf(result: ModelResult, toolset: Toolset, content: string): Model
   const effects = result.message.toolCalls.map(
     (call): ToolEffect => toolset.tools.get(call.name)?.effect(call.arguments) ?? 'read_only',
   );
+  const plans = result.message.toolCalls.map((call) => toolset.tools.get(call.name)?.plan?.(call.arguments) ?? null);
+  const costUsd = costOf(prepared.price, result.usage, result.costUsd);
+  const isJudged = prepared.outputSchema !== undefined && effects.length === 0;
   return {
     type: 'answer',
     message: { ...result.message, content },
     effects,
+    ...(plans.some((plan) => plan !== null) ? { plans } : {}),
+    ...(costUsd === undefined ? {} : { costUsd }),
+    ...(isJudged ? { structured: judgeAnswer(content, prepared.outputSchema) } : {}),
     usage: result.usage,
     isFiltered: result.finishReason === 'content_filter',
     ...(result.verdict === undefined ? {} : { verdict: result.verdict }),

@@ -1,6 +1,5 @@
 // The activity that makes one tool call, at most once, and tells what became of it.
 import * as v from 'valibot';
-import type { AgentEvent, EventData } from '../../protocol/events.ts';
 import { toolResultSchema, type ToolResult } from '../../protocol/tool.ts';
 import type { CallContext } from '../calls.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
@@ -8,14 +7,8 @@ import { localHeartbeatEveryMs, remoteHeartbeatEveryMs } from '../timing.ts';
 import { passing, runAttempt } from './attempt.ts';
 import { logCall } from './call-log.ts';
 import type { ExecutionContexts } from './execution-context.ts';
+import { createToolEvents } from './tool-events.ts';
 import type { AgentActivities, CallToolInput, ToolFact } from './types.ts';
-
-/** Live output is for watching; the whole (bounded) output comes with tool_completed. */
-const liveOutputCharactersMax = 200_000;
-/** What an event carries of an output. */
-const eventOutputCharactersMax = 10_000;
-/** What an event carries of the arguments: a written file would be in it twice. */
-const eventArgumentCharactersMax = 20_000;
 
 export function createCallTool(
   session: Session,
@@ -147,64 +140,4 @@ function factOf(callId: string, result: ToolResult): ToolFact {
   const isError = result.status !== 'success';
   const needsReason = isError && result.error !== undefined && !result.output.includes(result.error);
   return { callId, content: needsReason ? `${result.output}\n[${result.error}]` : result.output, isError };
-}
-
-function createToolEvents(input: CallToolInput, deps: WorkerDeps) {
-  const { call, executionId } = input;
-  const identity = {
-    tool_name: call.name,
-    tool_execution_id: call.callId,
-    message_id: `${executionId}:${input.turn}:model`,
-  };
-  const live = deps.redactor.createStream();
-  let characters = 0;
-  let chunks = 0;
-  const emit = <Type extends keyof EventData>(suffix: string, type: Type, data: EventData[Type]): void => {
-    const timestamp = new Date(deps.clock.now()).toISOString();
-    deps.publisher.publish(executionId, {
-      event_id: `${call.callId}:${suffix}`,
-      event_type: type,
-      data,
-      timestamp,
-    } as AgentEvent);
-  };
-  return {
-    started: (): void =>
-      emit('started', 'tool_started', {
-        ...identity,
-        tool_arguments: argumentsForEvent(deps.redactor.redact(call.arguments)),
-      }),
-    /** The redacted text that was shown. */
-    output: (chunk: string): string => {
-      const content = live.push(chunk);
-      if (content === '' || characters > liveOutputCharactersMax) return '';
-      characters += content.length;
-      emit(`output:${chunks++}`, 'tool_output', { tool_execution_id: call.callId, content });
-      return content;
-    },
-    completed: (result: ToolResult): void => {
-      const isCut = result.output.length > eventOutputCharactersMax || result.originalBytes !== undefined;
-      emit('completed', 'tool_completed', {
-        ...identity,
-        status: result.status === 'success' ? 'success' : 'failed',
-        outcome: result.status,
-        tool_output: result.output.slice(0, eventOutputCharactersMax).toWellFormed(),
-        duration_ms: result.durationMs,
-        ...(result.error === undefined ? {} : { tool_error: result.error }),
-        ...(isCut ? { truncated: true } : {}),
-      });
-    },
-  };
-}
-
-function argumentsForEvent(raw: string): Record<string, unknown> {
-  if (raw.length > eventArgumentCharactersMax) {
-    return { arguments: `${raw.slice(0, eventArgumentCharactersMax).toWellFormed()}…` };
-  }
-  try {
-    const parsed: unknown = raw.trim() === '' ? {} : JSON.parse(raw);
-    return typeof parsed === 'object' && parsed !== null ? { ...parsed } : { arguments: raw };
-  } catch {
-    return { arguments: raw };
-  }
 }

@@ -3,15 +3,19 @@ import type { Membership } from '../../agent/state.ts';
 import { membershipOf } from '../../agent/team.ts';
 import { ownerExecutionId } from '../../protocol/workflow.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
+import { createAnnounce } from './announce.ts';
+import { createOpenApproval, createReadApproval } from './approvals.ts';
 import { createCallModel } from './call-model.ts';
 import { createCallTool } from './call-tool.ts';
+import { createDecideEnd } from './conversation.ts';
 import { createExecutionContexts } from './execution-context.ts';
 import { createJobActivities } from './job-execution.ts';
 import { createLookAtLease } from './lease.ts';
 import { createPrepare } from './prepare.ts';
+import { createRemoteExecutions } from './remote-executions.ts';
 import { createReport } from './report.ts';
 import { createMemberVoice } from './member-voice.ts';
-import type { AgentActivities } from './types.ts';
+import type { AgentActivities, PlannedCallInput } from './types.ts';
 
 /** `lastPollAgeMs`: since somebody polled a task queue for activities, as Temporal sees it. */
 export function createActivities(
@@ -30,6 +34,12 @@ export function createActivities(
     deps.executions.seen(ownerExecutionId(executionId));
     introduce(executionId, membership);
   };
+  const introduced =
+    <Input extends PlannedCallInput, Result>(activity: (input: Input) => Promise<Result>) =>
+    (input: Input): Promise<Result> => {
+      seen(input.executionId, input.agent.membership);
+      return activity(input);
+    };
   return {
     ...createJobActivities(deps),
     prepare: (input) => {
@@ -54,5 +64,10 @@ export function createActivities(
       await report(input);
       if (input.outcome !== undefined) forget(input.executionId);
     },
+    announce: introduced(createAnnounce(deps)),
+    openApproval: introduced(createOpenApproval(deps)),
+    readApproval: createReadApproval(deps),
+    ...createRemoteExecutions(session, deps),
+    decideEnd: createDecideEnd(session, deps),
   };
 }

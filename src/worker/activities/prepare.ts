@@ -1,7 +1,6 @@
 // The first activity: resolves agent, skills, model and every limit, and reports that the execution runs.
 import { statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
-import { defaultLimits, limitsFrom } from '../../agent/limits.ts';
 import { systemPromptOf } from '../../agent/prompt.ts';
 import type { PreparedAgent } from '../../agent/state.ts';
 import { membershipOf, teamRules, withinSlice } from '../../agent/team.ts';
@@ -14,11 +13,13 @@ import { createToolset, type Toolset } from '../../tools/toolset.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
 import { callTiming } from '../timing.ts';
 import { asFailure } from './attempt.ts';
+import { historyOf } from './conversation.ts';
 import { type ExecutionContexts, workspaceOf } from './execution-context.ts';
 import { ownLease } from './lease.ts';
 import { discoverMcpTools, type McpSurroundings, readMcpConfiguration } from './mcp.ts';
 import { findSubject, type Subject } from './subject.ts';
-import type { AgentActivities } from './types.ts';
+import { checkedSchema, termsOf } from './terms.ts';
+import type { AgentActivities, Prepared } from './types.ts';
 
 /** Finding a running Ollama and reading three small resources; the local activity itself may take 30 s. */
 const prepareLimitMs = 20_000;
@@ -33,65 +34,84 @@ export function createPrepare(
   const said = new Set<string>();
   return async (input) => {
     try {
-      const subject = await findSubject(input, { controlPlane: deps.controlPlane, contexts });
-      const { agent, skills, environment, members } = subject;
-      const member = memberOf(input);
-      const model = await chooseModel(
-        session,
-        deps,
-        input.model_id ?? agent.model_id ?? member?.default_model ?? undefined,
-      );
-      const workingDirectory = checkedDirectory(directoryOf(input, environment.working_dir));
-      const own = limitsFrom(agent.configuration ?? {}, { ...defaultLimits, toolTimeMsMax: session.activityTimeoutMs });
-      const timed =
-        typeof environment.timeout === 'number' ? { ...own, wallTimeMsMax: environment.timeout * 1000 } : own;
-      const limits = member === undefined ? timed : withinSlice(timed, member.slice);
-      const traceparent = textOf(input.user_metadata?.['traceparent'])?.slice(0, traceparentCharactersMax);
-      const workspace = workspaceOf(session, input.execution_id, workingDirectory);
-      const extras = await findExtras(input, { environment, workspace }, session, deps);
-      const enabledSkills = [...skills, ...extras.skills].filter((skill) => skill.enabled ?? true);
-      const toolset = createToolset(enabledSkills);
-      const systemPrompt = systemPromptOf({
-        agentName: agent.name,
-        // The control plane sends the execution's prompt, or the agent's again.
-        prompt: input.system_prompt ?? environment.system_prompt ?? agent.system_prompt ?? undefined,
-        hasTools: toolset.specs.length + extras.count > 0 || members !== undefined,
-        workingDirectory,
-      });
-      const prepared: PreparedAgent = {
-        agentId: agent.id,
-        entityKind: subject.entityKind,
-        agentName: agent.name,
-        agentVersion: agent.updated_at ?? '',
-        systemPrompt: members === undefined ? systemPrompt : `${systemPrompt}\n\n${teamRules(members)}`,
-        model,
-        modelOptions: modelOptionsOf(agent, input.model_config ?? {}),
-        skills: enabledSkills.map(recordedSkill),
-        ...(workingDirectory === undefined ? {} : { workingDirectory }),
-        ...extras.recorded,
-        limits,
-        timing: callTiming(session.isLocal, limits.toolTimeMsMax),
-        lease: member?.lease ?? ownLease(session),
-        ...(traceparent === undefined ? {} : { traceparent }),
-        ...(members === undefined ? {} : { members }),
-        ...(member === undefined ? {} : { membership: membershipOf(input.execution_id, member) }),
-        ...(typeof input.depth === 'number' ? { depth: input.depth } : {}),
-      };
+      const { prepared, problems, toolset } = await resolve(input, session, deps, contexts);
       const overruled = overruledTimes(toolset, session.activityTimeoutMs);
       for (const sentence of overruled) {
         if (!said.has(sentence)) deps.log.warn(sentence);
         said.add(sentence);
       }
-      announce(deps, input.execution_id, input.prompt, prepared, [
-        ...toolset.problems,
-        ...extras.problems,
-        ...overruled,
-      ]);
+      announce(deps, input.execution_id, input.prompt, prepared, [...problems, ...overruled]);
       return prepared;
     } catch (error) {
       throw asFailure(error);
     }
   };
+}
+
+interface Resolved {
+  readonly prepared: Prepared;
+  readonly toolset: Toolset;
+  readonly problems: readonly string[];
+}
+
+async function resolve(
+  input: ExecutionInput,
+  session: Session,
+  deps: WorkerDeps,
+  contexts: ExecutionContexts,
+): Promise<Resolved> {
+  const [subject, history] = await Promise.all([
+    findSubject(input, { controlPlane: deps.controlPlane, contexts }),
+    historyOf(input, deps),
+  ]);
+  const { agent, skills, environment, members } = subject;
+  const member = memberOf(input);
+  const named = input.model_id ?? agent.model_id ?? member?.default_model ?? undefined;
+  const model = await chooseModel(session, deps, named);
+  const workingDirectory = checkedDirectory(directoryOf(input, environment.working_dir));
+  const terms = await termsOf({ input, model, configuration: agent.configuration, environment }, session, deps);
+  const limits = member === undefined ? terms.limits : withinSlice(terms.limits, member.slice);
+  const outputSchema = checkedSchema(input.output_schema);
+  const traceparent = textOf(input.user_metadata?.['traceparent'])?.slice(0, traceparentCharactersMax);
+  const workspace = workspaceOf(session, input.execution_id, workingDirectory);
+  const extras = await findExtras(input, { environment, workspace }, session, deps);
+  const enabledSkills = [...skills, ...extras.skills].filter((skill) => skill.enabled ?? true);
+  const toolset = createToolset(enabledSkills);
+  const systemPrompt = systemPromptOf({
+    agentName: agent.name,
+    // The control plane sends the execution's prompt, or the agent's again.
+    prompt: input.system_prompt ?? environment.system_prompt ?? agent.system_prompt ?? undefined,
+    hasTools: toolset.specs.length + extras.count > 0 || members !== undefined,
+    workingDirectory,
+    outputSchema,
+  });
+  // The cloud says of no execution whether it is a chat.
+  const isEndUndecided =
+    session.signingKey === undefined && member === undefined && typeof input.is_conversation !== 'boolean';
+  const prepared: Prepared = {
+    agentId: agent.id,
+    entityKind: subject.entityKind,
+    agentName: agent.name,
+    agentVersion: agent.updated_at ?? '',
+    systemPrompt: members === undefined ? systemPrompt : `${systemPrompt}\n\n${teamRules(members)}`,
+    model,
+    modelOptions: modelOptionsOf(agent, input.model_config ?? {}),
+    skills: enabledSkills.map(recordedSkill),
+    ...(workingDirectory === undefined ? {} : { workingDirectory }),
+    ...extras.recorded,
+    limits,
+    price: terms.price,
+    ...(outputSchema === undefined ? {} : { outputSchema }),
+    timing: callTiming(session.isLocal, limits.toolTimeMsMax),
+    lease: member?.lease ?? ownLease(session),
+    ...(traceparent === undefined ? {} : { traceparent }),
+    ...(members === undefined ? {} : { members }),
+    ...(member === undefined ? {} : { membership: membershipOf(input.execution_id, member) }),
+    ...(typeof input.depth === 'number' ? { depth: input.depth } : {}),
+    ...(history === undefined ? {} : { history }),
+    ...(isEndUndecided ? { isEndUndecided: true } : {}),
+  };
+  return { prepared, toolset, problems: [...toolset.problems, ...extras.problems] };
 }
 
 function memberOf(input: ExecutionInput): MemberPart | undefined {

@@ -1,7 +1,6 @@
 // The local activity that tells the control plane how an execution stands, and at its end waits until it knows.
-import type { ModelMessage } from '../../protocol/model.ts';
-import type { SessionMessage } from '../../protocol/control-plane.ts';
 import type { WorkerDeps } from '../deps.ts';
+import { sessionMessageOf } from './conversation.ts';
 import type { ExecutionContexts } from './execution-context.ts';
 import type { AgentActivities, ReportInput } from './types.ts';
 
@@ -23,6 +22,14 @@ export function createReport(deps: WorkerDeps, contexts: ExecutionContexts): Age
 async function tell(input: ReportInput, deps: WorkerDeps): Promise<void> {
   const { executionId, outcome } = input;
   const timestamp = new Date(deps.clock.now()).toISOString();
+  if (outcome?.status === 'failed' && outcome.limit !== undefined) {
+    deps.publisher.publish(executionId, {
+      event_id: `${executionId}:${input.reportId}:limit`,
+      event_type: 'notice',
+      data: { code: `limit_${outcome.limit}`, message: outcome.error },
+      timestamp,
+    });
+  }
   if (outcome?.status === 'failed') {
     const data = {
       error: deps.redactor.redact(outcome.error),
@@ -38,7 +45,9 @@ async function tell(input: ReportInput, deps: WorkerDeps): Promise<void> {
     });
   }
   if (input.transcript !== undefined) {
-    const messages = sessionMessages(executionId, input.transcript, deps);
+    const messages = input.transcript.map((message, index) =>
+      sessionMessageOf(message, `${executionId}_${index}`, (text) => deps.redactor.redact(text)),
+    );
     deps.publisher.saveSession(executionId, { session_id: executionId, messages, metadata: { turns: input.turn } });
   }
   deps.publisher.update(executionId, updateOf(input, timestamp, deps));
@@ -81,6 +90,9 @@ function updateOf(input: ReportInput, timestamp: string, deps: WorkerDeps) {
       total_tokens: usage.inputTokens + usage.outputTokens,
       cache_read_tokens: usage.cacheReadTokens,
       cache_creation_tokens: usage.cacheWriteTokens,
+      ...(input.costUsd === undefined
+        ? {}
+        : { cost_usd: input.costUsd, is_cost_estimated: input.isCostEstimated === true }),
     },
   };
   if (outcome === undefined) return base;
@@ -93,21 +105,7 @@ function updateOf(input: ReportInput, timestamp: string, deps: WorkerDeps) {
     execution_metadata: {
       turns: input.turn,
       ...(outcome.status === 'failed' ? { error_type: outcome.errorType } : {}),
+      ...(outcome.status === 'failed' && outcome.limit !== undefined ? { limit: outcome.limit } : {}),
     },
   };
-}
-
-function sessionMessages(executionId: string, transcript: readonly ModelMessage[], deps: WorkerDeps): SessionMessage[] {
-  return transcript.map((message, index) => ({
-    role: message.role,
-    content: deps.redactor.redact(message.content),
-    message_id: `${executionId}_${index}`,
-    ...(message.role === 'tool'
-      ? {
-          tool_name: message.name,
-          tool_execution_id: message.toolCallId,
-          tool_status: message.isError ? 'failed' : 'success',
-        }
-      : {}),
-  }));
 }

@@ -13,7 +13,7 @@ export interface FatalFailure {
 
 /** The bookkeeping runs inside the workflow task; its retries beyond a second become timers. `prepare` may download an MCP server. */
 export const bookkeeping = workflow.proxyLocalActivities<
-  Pick<AgentActivities, 'prepare' | 'report' | 'createJobExecution' | 'reportJob'>
+  Omit<AgentActivities, 'callModel' | 'callTool' | 'lookAtLease'>
 >({
   startToCloseTimeout: '120s',
   localRetryThreshold: '1s',
@@ -23,6 +23,13 @@ export const bookkeeping = workflow.proxyLocalActivities<
     maximumInterval: '10s',
     nonRetryableErrorTypes: [fatalFailureType],
   },
+});
+
+/** What is said while an execution is being stopped: a control plane that is away must not keep it. */
+export const farewells = workflow.proxyLocalActivities<Pick<AgentActivities, 'announce' | 'cancelExecution'>>({
+  startToCloseTimeout: '5s',
+  localRetryThreshold: '1s',
+  retry: { initialInterval: '200ms', maximumAttempts: 3 },
 });
 
 export interface Calls {

@@ -1,19 +1,28 @@
 // One run of an execution: walks the agent's reducer, one activity for every model call and every tool call.
 import * as workflow from '@temporalio/workflow';
 import * as v from 'valibot';
+import { forSummary } from '../../agent/compaction.ts';
 import {
   applyCancel,
+  applyDecision,
   applyFailure,
   applyMarkAsDone,
   applyMessage,
   applyModelFact,
+  applyOutcome,
   applyPause,
   applyResume,
+  applySummary,
   applyToolResult,
+  applyWallTime,
   beginTurn,
+  carriable,
   initialState,
   modelCallId,
   nextStep,
+  summaryCallId,
+  type ToolOutcome,
+  withHistory,
 } from '../../agent/reducer.ts';
 import type { AgentState, Membership, Outcome, PendingCall, PreparedAgent, Step } from '../../agent/state.ts';
 import {
@@ -25,7 +34,9 @@ import {
   type AgentExecutionResult,
   type ExecutionStatus,
 } from '../../protocol/workflow.ts';
+import type { Prepared } from '../activities/types.ts';
 import { bookkeeping, createCalls, type Calls, fatalFailureOf } from './calls.ts';
+import { isPlanned, PlannedCalls } from './planned-calls.ts';
 
 /** What one run hands to the next when Temporal suggests to continue as new. */
 export interface Carried {
@@ -42,7 +53,7 @@ export interface RunSpec {
   readonly entityId: string;
   readonly input: Pick<AgentExecutionInput, 'execution_id' | 'prompt' | 'is_conversation'>;
   /** The first step: resolves who runs and with what. Not asked again after continue-as-new. */
-  prepare(): Promise<PreparedAgent>;
+  prepare(): Promise<Prepared>;
   /** Set for a member of a team: the team's execution, not this one, is known to the control plane. */
   readonly membership?: Membership;
 }
@@ -56,6 +67,10 @@ export class ExecutionRun {
   private readonly spec: RunSpec;
   private prepared: PreparedAgent | undefined;
   private state: AgentState;
+  private planned: PlannedCalls | undefined;
+  /** Verdicts on approvals that came before the first step was done. */
+  private readonly earlyVerdicts: unknown[] = [];
+  private isTimeUp = false;
   private reports: number;
   private status: ExecutionStatus = 'running';
 
@@ -85,13 +100,29 @@ export class ExecutionRun {
     workflow.setHandler(workflow.defineSignal<[unknown?]>(signalNames.resume), (raw) =>
       this.onControl(raw, applyResume),
     );
+    workflow.setHandler(workflow.defineSignal<[unknown]>(signalNames.approvalResponse), (raw) => {
+      if (this.planned === undefined) this.earlyVerdicts.push(raw);
+      else this.planned.onVerdict(raw);
+    });
     workflow.setHandler(workflow.defineQuery(getStateQueryName), () => this.describe());
   }
 
   async walk(): Promise<AgentExecutionResult> {
     try {
-      this.prepared ??= await this.spec.prepare();
-      await this.loop(this.prepared, createCalls(this.prepared));
+      const prepared = (this.prepared ??= await this.prepare());
+      this.planned = new PlannedCalls({
+        executionId: this.state.executionId,
+        prepared,
+        leader: {
+          prepared,
+          state: () => this.state,
+          fold: (change) => {
+            this.state = change(this.state);
+          },
+        },
+      });
+      for (const raw of this.earlyVerdicts.splice(0)) this.planned.onVerdict(raw);
+      await this.withinWallTime(prepared, () => this.loop(prepared, createCalls(prepared)));
     } catch (error) {
       this.onEnd(error);
     }
@@ -104,15 +135,49 @@ export class ExecutionRun {
     return this.result(outcome);
   }
 
+  private async prepare(): Promise<PreparedAgent> {
+    const { history, isEndUndecided, ...prepared } = await this.spec.prepare();
+    if (history !== undefined) this.state = withHistory(this.state, history);
+    if (isEndUndecided === true) this.state = { ...this.state, isEndUndecided };
+    return prepared;
+  }
+
+  /** When the time is up, whatever runs or waits is stopped as by a cancel, and the end is another. */
+  private async withinWallTime({ limits }: PreparedAgent, work: () => Promise<void>): Promise<void> {
+    if (limits.isWallTimed !== true) return work();
+    const working = new workflow.CancellationScope();
+    const timing = new workflow.CancellationScope();
+    const leftMs = Math.max(1, this.state.startedAtMs + limits.wallTimeMsMax - Date.now());
+    const timer = timing.run(async () => {
+      await workflow.sleep(leftMs);
+      this.isTimeUp = true;
+      working.cancel();
+    });
+    timer.catch(() => undefined); // cancelled with the work, or with the execution
+    const isCancelled = (): boolean => workflow.CancellationScope.current().consideredCancelled;
+    try {
+      await working.run(work);
+    } catch (error) {
+      if (!this.isTimeUp || isCancelled() || !workflow.isCancellation(error)) throw error;
+    } finally {
+      timing.cancel();
+    }
+    const { outcome } = this.state;
+    const isStopped = outcome === undefined || outcome.status === 'cancelled';
+    if (this.isTimeUp && isStopped && !isCancelled()) this.state = applyWallTime(this.state, limits);
+  }
+
   private async loop(prepared: PreparedAgent, calls: Calls): Promise<void> {
     for (;;) {
       const step = nextStep(this.state, prepared.limits, Date.now());
       if (step.type === 'finish') {
-        this.state = { ...this.state, outcome: step.outcome };
+        this.state = applyOutcome(this.state, step.outcome);
         return;
       }
       if (step.type === 'wait') await this.wait(step, prepared);
       else if (step.type === 'model') await this.turn(prepared, calls);
+      else if (step.type === 'summarize') await this.summarize(step.keptFrom, prepared, calls);
+      else if (step.type === 'decide') await this.decide();
       else await this.runTools(step.calls, calls);
       if (this.mayContinueAsNew()) await this.continueAsNew(prepared, calls);
     }
@@ -130,15 +195,61 @@ export class ExecutionRun {
     this.state = applyModelFact(this.state, fact);
   }
 
+  private async summarize(keptFrom: number, prepared: PreparedAgent, calls: Calls): Promise<void> {
+    const fact = await calls.model({
+      executionId: this.state.executionId,
+      callId: summaryCallId(this.state),
+      turn: this.state.turn,
+      prepared,
+      purpose: 'summary',
+      messages: forSummary(this.state.transcript.slice(0, keptFrom)),
+    });
+    this.state = applySummary(this.state, keptFrom, fact);
+  }
+
+  /** Nobody said whether more is to come: the control plane has its own opinion, asked once for each answer. */
+  private async decide(): Promise<void> {
+    await this.report('running', undefined, true);
+    const decision = await bookkeeping.decideEnd({ executionId: this.state.executionId });
+    this.state = applyDecision(this.state, decision);
+  }
+
   private async runTools(pending: readonly PendingCall[], calls: Calls): Promise<void> {
+    let isOver = false;
     // All of them, also after a failure or a cancel: an activity whose workflow has ended is never told to stop.
-    const settled = await Promise.allSettled(
+    const settling = Promise.allSettled(
       pending.map(async (call) => {
-        const fact = await calls.tool({ executionId: this.state.executionId, turn: this.state.turn, call });
-        this.state = applyToolResult(this.state, fact);
+        const outcome = await this.runTool(call, calls);
+        this.state = applyToolResult(this.state, outcome);
       }),
-    );
-    for (const one of settled) if (one.status === 'rejected') throw one.reason;
+    ).finally(() => {
+      isOver = true;
+    });
+    if (pending.some(isPlanned)) await this.tellPauses(() => isOver);
+    for (const one of await settling) if (one.status === 'rejected') throw one.reason;
+  }
+
+  private async runTool(call: PendingCall, calls: Calls): Promise<ToolOutcome> {
+    const { executionId, turn } = this.state;
+    if (this.planned !== undefined && isPlanned(call)) return this.planned.run(call, turn);
+    return calls.tool({ executionId, turn, call });
+  }
+
+  /** A call that waits for days must not hide that the execution is paused. */
+  private async tellPauses(isOver: () => boolean): Promise<void> {
+    let isShown = false;
+    try {
+      for (;;) {
+        await workflow.condition(() => isOver() || this.state.isPaused !== isShown);
+        if (isOver()) break;
+        isShown = this.state.isPaused;
+        await this.report(isShown ? 'paused' : 'running');
+      }
+    } catch (error) {
+      // The calls are stopped by the same cancel; what becomes of them is the caller's to see.
+      if (!workflow.isCancellation(error)) throw error;
+    }
+    if (isShown && !this.state.isPaused) await this.report('running');
   }
 
   private async wait(step: Extract<Step, { type: 'wait' }>, prepared: PreparedAgent): Promise<void> {
@@ -162,7 +273,8 @@ export class ExecutionRun {
       workflowType: this.spec.workflowType,
       workflowTaskTimeout: prepared.timing.workflowTaskTimeoutMs,
     });
-    await next(this.spec.input, { prepared, state: this.state, reports: this.reports });
+    const state = carriable(this.state, prepared.limits);
+    await next(this.spec.input, { prepared, state, reports: this.reports });
   }
 
   private onMessage(raw: unknown): void {
@@ -197,6 +309,7 @@ export class ExecutionRun {
   private async report(
     status: ExecutionStatus & ('running' | 'paused' | 'waiting_for_input' | Outcome['status']),
     outcome?: Outcome,
+    isAnswer = status !== 'running' && status !== 'paused',
   ): Promise<void> {
     this.status = status;
     this.reports++;
@@ -209,10 +322,14 @@ export class ExecutionRun {
       ...(this.prepared === undefined ? {} : { agent: traced(this.prepared) }),
       turn: this.state.turn,
       usage: this.state.usage,
+      ...(this.state.costUsd === undefined ? {} : { costUsd: this.state.costUsd }),
+      ...(this.prepared?.price?.isEstimated === true ? { isCostEstimated: true } : {}),
       startedAtMs: this.state.startedAtMs,
-      // The prompt is the first of them.
-      ...(outcome === undefined ? {} : { outcome, messagesTaken: this.state.seenMessageIds.length - 1 }),
-      ...(status === 'running' || status === 'paused' ? {} : { transcript: this.state.transcript }),
+      // The prompt is the first of them; states of older workers do not count.
+      ...(outcome === undefined
+        ? {}
+        : { outcome, messagesTaken: this.state.messagesSeen ?? this.state.seenMessageIds.length - 1 }),
+      ...(isAnswer ? { transcript: this.state.transcript } : {}),
     });
   }
 
@@ -246,6 +363,7 @@ export class ExecutionRun {
       response: outcome.response.slice(0, resultCharactersMax),
       ...(outcome.status === 'failed' ? { error: outcome.error } : {}),
       usage: usageOf(this.state),
+      ...(this.state.costUsd === undefined ? {} : { cost_usd: this.state.costUsd }),
       conversation_turns: this.state.turn,
     };
   }

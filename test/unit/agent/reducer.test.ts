@@ -204,11 +204,11 @@ describe('facts', () => {
 });
 
 test('limits of an agent replace the defaults, nonsense does not', () => {
-  expect(limitsFrom({ limits: { turns: 3, tokens: -1, wall_time_seconds: 'x' } }, defaultLimits)).toEqual({
+  expect(limitsFrom({ turns: 3, tokens: -1, wall_time_seconds: 'x' }, defaultLimits)).toEqual({
     ...defaultLimits,
     turnsMax: 3,
   });
-  expect(limitsFrom({ limits: 'many' }, defaultLimits)).toEqual(defaultLimits);
+  expect(limitsFrom(undefined, defaultLimits)).toEqual(defaultLimits);
 });
 
 test('compaction never cuts an emoji in half', () => {
