@@ -24,8 +24,9 @@ try {
   await record('cancelled', await cancelled(server));
   await record('waiting', await waiting(server));
   await record('paused', await paused(server));
+  await record('moved', await moved(server)); // the last one: it kills the worker
 } finally {
-  await worker.process.end('SIGTERM');
+  if (!worker.process.hasExited) await worker.process.end('SIGTERM');
   await server.stop();
   home.remove();
 }
@@ -46,11 +47,42 @@ async function cancelled(one: LocalServer): Promise<string> {
 
 /** Unfinished: a conversation that has taken a second message and waits for the next. */
 async function waiting(one: LocalServer): Promise<string> {
+  const id = await converse(one);
+  await answered(one, id);
+  return id;
+}
+
+/** Unfinished: the worker that held it was killed between two calls, and another one has gone on with it. */
+async function moved(one: LocalServer): Promise<string> {
+  const id = await converse(one);
+  await worker.process.end('SIGKILL');
+  const elsewhere = createHome();
+  const next = await startWorkerProcess({
+    home: elsewhere,
+    queue,
+    words: ['--model', 'kubiya/offline'],
+    environment: { CONTROL_PLANE_URL: one.url, KUBIYA_API_KEY: one.token },
+  });
+  try {
+    await answered(one, id);
+  } finally {
+    await next.process.end('SIGTERM');
+    elsewhere.remove();
+  }
+  return id;
+}
+
+async function converse(one: LocalServer): Promise<string> {
   const body = { prompt: 'run `echo hi`', worker_queue_id: queue, is_conversation: true };
   const { execution_id: id } = (await one.request('POST', '/api/v1/agents/default/execute', body)) as {
     execution_id: string;
   };
   await status(one, id, 'waiting_for_input');
+  return id;
+}
+
+/** Sends the second message and waits for its answer. */
+async function answered(one: LocalServer, id: string): Promise<void> {
   await one.request('POST', `/api/v1/executions/${id}/message`, { message: 'run `echo more`' });
   await until(
     async () => (await one.events(id)).filter((event) => event.data['status'] === 'waiting_for_input').length > 1,
@@ -59,7 +91,6 @@ async function waiting(one: LocalServer): Promise<string> {
       what: () => 'the second answer',
     },
   );
-  return id;
 }
 
 /** Unfinished: held between two tools. */
