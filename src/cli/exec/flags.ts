@@ -2,7 +2,6 @@
 import { priorities } from '../../protocol/control-plane.ts';
 import { type ArgDeclarations, usage, type ValuesOf } from '../flags.ts';
 import type { Output } from '../output.ts';
-import { withSummary } from '../render/ci.ts';
 import { createFinalRenderer, createResultRenderings } from '../render/final.ts';
 import { createJsonRenderer } from '../render/json.ts';
 import { type PrefixedOutput, prefixedOutput } from '../render/prefixed.ts';
@@ -159,9 +158,9 @@ export function chooseRenderings(
     flags.stream ? createTextRenderer(own, options) : createFinalRenderer(own, options);
   return {
     create: (_, queue) => {
-      if (queue === undefined) return withSummary(createFor(output), output);
+      if (queue === undefined) return createFor(output);
       const own = prefixedOutput(output, queue, { isAside: false });
-      return withSummary(endingLines(createFor(own), own), output);
+      return endingLines(createFor(own), own);
     },
     end: nothingMore,
   };

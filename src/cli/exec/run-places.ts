@@ -2,6 +2,7 @@
 import type { ExecuteRequest } from '../../protocol/control-plane.ts';
 import type { Output } from '../output.ts';
 import { answerChecker } from '../render/answer.ts';
+import { withSummary } from '../render/ci.ts';
 import type { DisplayFlags, Renderings } from './flags.ts';
 import { followToEnd, interrupted } from './follow.ts';
 import type { Interrupts } from './interrupts.ts';
@@ -52,7 +53,7 @@ async function runOnPlace(work: Work, place: Place, name: string | undefined, de
   return await followToEnd({
     client: place.client,
     executionId,
-    renderer: work.renderings.create(executionId, name),
+    renderer: withSummary(work.renderings.create(executionId, name), output),
     interrupts,
     isOwner: true,
     timeoutMs: flags.timeout,
