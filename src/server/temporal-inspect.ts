@@ -39,10 +39,26 @@ const harmlessCauses: ReadonlySet<string> = new Set([
   'failover_close_command',
   'reset_workflow',
 ]);
+/** As many as a leader may lead (worker/activities/subject.ts). */
+const membersMax = 50;
 const timedOut = 'timed_out';
 
-/** Null when its workflow task does not fail again and again. */
+/** Null when neither its workflow task nor that of a member of its team fails again and again. */
 export async function troubleOf(
+  client: Client,
+  workflowId: string,
+  description: Description,
+): Promise<TaskTrouble | null> {
+  const own = await ownTroubleOf(client, workflowId, description);
+  if (own !== null) return own;
+  for (const memberId of memberIdsOf(description)) {
+    const trouble = await ownTroubleOf(client, memberId, await describeWorkflow(client, memberId));
+    if (trouble !== null) return trouble;
+  }
+  return null;
+}
+
+async function ownTroubleOf(
   client: Client,
   workflowId: string,
   { pendingWorkflowTask: task }: Description,
@@ -56,36 +72,45 @@ export async function troubleOf(
   return { attempt, cause: failure.cause, message: failure.message };
 }
 
-/** Of an open or a closed workflow. Rejects as Temporal's client does. */
+/** Of an open or a closed workflow, with the calls of its team's members. Rejects as Temporal's client does. */
 export async function readDetails(
   client: Client,
   decode: Decode,
   { workflowId, taskQueue }: { readonly workflowId: string; readonly taskQueue: string },
 ): Promise<WorkflowDetails> {
-  const { namespace } = client.options;
-  const [description, tail] = await Promise.all([
-    client.workflowService.describeWorkflowExecution({
-      namespace,
-      execution: { workflowId },
-    }),
-    readTail(client, workflowId),
-  ]);
-  const calls = await callsIn(tail, decode);
-  const { workflowExecutionInfo: info, pendingActivities } = description;
-  const activities = await Promise.all(
-    (pendingActivities ?? []).map((one) => activityOf(one, calls.byActivity, decode)),
-  );
+  const { description, tail, turn, activities: own } = await readWorkflow(client, decode, workflowId);
+  const members = await Promise.all(memberIdsOf(description).map((id) => readWorkflow(client, decode, id)));
+  const activities = [...own, ...members.flatMap((member) => member.activities)];
+  const { workflowExecutionInfo: info } = description;
   const queues = new Set([taskQueue, ...activities.flatMap(({ task_queue: queue }) => queue ?? [])]);
   const pollers = await Promise.all([...queues].map((queue) => readPollers(client, queue)));
   return {
     run_id: info?.execution?.runId ?? null,
     event_count: Number(info?.historyLength ?? 0),
     history_bytes: Number(info?.historySizeBytes ?? 0),
-    turn: calls.newestTurn,
+    turn,
     workflow_task: taskOf(description, tail),
     activities,
     pollers: pollers.flat(),
   };
+}
+
+async function readWorkflow(client: Client, decode: Decode, workflowId: string) {
+  const [description, tail] = await Promise.all([describeWorkflow(client, workflowId), readTail(client, workflowId)]);
+  const calls = await callsIn(tail, decode);
+  const pending = description.pendingActivities ?? [];
+  const activities = await Promise.all(pending.map((one) => activityOf(one, calls.byActivity, decode)));
+  return { description, tail, turn: calls.newestTurn, activities };
+}
+
+function describeWorkflow(client: Client, workflowId: string): Promise<Description> {
+  const { namespace } = client.options;
+  return client.workflowService.describeWorkflowExecution({ namespace, execution: { workflowId } });
+}
+
+/** The child workflows of a team's leader that are open. */
+function memberIdsOf({ pendingChildren }: Description): readonly string[] {
+  return (pendingChildren ?? []).slice(0, membersMax).flatMap(({ workflowId }) => workflowId ?? []);
 }
 
 /** Newest first. */
