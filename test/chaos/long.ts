@@ -1,8 +1,9 @@
-// The long forms of the chaos tests, by hand: `bun run test/chaos/long.ts kill|kill-node|outage`; KUBIYA_TEST_SEED repeats a run.
+// The long forms of the chaos tests, by hand: `bun run test/chaos/long.ts kill|kill-node|outage|team`; KUBIYA_TEST_SEED repeats a run.
 import { resumption, violations } from './kill-checks.ts';
 import { runKills } from './kill-run.ts';
 import { type Outage, runOutages } from './outage-run.ts';
 import { testSeed } from './random.ts';
+import { runTeam } from './team-run.ts';
 import { nodeVictimsInTurn, useWayToRun } from '../support/worker-process.ts';
 
 const hitsPerWindow = 5;
@@ -41,10 +42,11 @@ const forms: Readonly<Record<string, (seed: number) => Promise<readonly string[]
   kill: kills,
   'kill-node': killsUnderNode,
   outage: outages,
+  team: (seed) => runTeam({ seed, kills: 20, say: (line) => console.log(line) }),
 };
 const form = forms[process.argv[2] ?? ''];
 const seed = testSeed();
 console.log(`KUBIYA_TEST_SEED=${seed}`);
-const found = form === undefined ? ['usage: bun run test/chaos/long.ts kill|kill-node|outage'] : await form(seed);
+const found = form === undefined ? ['usage: bun run test/chaos/long.ts kill|kill-node|outage|team'] : await form(seed);
 for (const sentence of found) console.log(`(fail) ${sentence}`);
 process.exit(found.length === 0 ? 0 : 1);

@@ -13,6 +13,13 @@ export interface StepAgentOptions {
   readonly steps: number;
   /** Of every call, or of one by its tag and number. */
   readonly pauses: Pauses | ((tag: string, step: number) => Pauses);
+  /** Answers a request that is not of an agent of steps: of a team's leader. */
+  readonly lead?: (messages: readonly StepMessage[]) => ScriptedReply | undefined;
+}
+
+export interface StepMessage {
+  readonly role: string;
+  readonly content: string;
 }
 
 /** What the next call does besides its line: kill its worker before the line, or after it. */
@@ -35,7 +42,7 @@ export interface StepAgent {
   readonly results: ReadonlyMap<string, readonly string[]>;
 }
 
-export async function startStepAgent(directory: string, { steps, pauses }: StepAgentOptions): Promise<StepAgent> {
+export async function startStepAgent(directory: string, { steps, pauses, lead }: StepAgentOptions): Promise<StepAgent> {
   const [script, pidFile, ledgerFile] = ['step.sh', 'victim.pid', 'ledger'].map((name) => join(directory, name)) as [
     string,
     string,
@@ -46,7 +53,9 @@ export async function startStepAgent(directory: string, { steps, pauses }: StepA
   const results = new Map<string, readonly string[]>();
   let armed: Trap = 'none';
   const reply = (body: Record<string, unknown>): ScriptedReply => {
-    const messages = body['messages'] as { role: string; content: string }[];
+    const messages = body['messages'] as StepMessage[];
+    const led = lead?.(messages);
+    if (led !== undefined) return led;
     const tag = /run (\S+)/.exec(messages.find(({ role }) => role === 'user')?.content ?? '')?.[1] ?? '?';
     const seen = messages.filter(({ role }) => role === 'tool').map(({ content }) => content);
     results.set(tag, seen);
