@@ -15,6 +15,7 @@ beforeAll(() => {
     '# comment\n\nexport A=from file\nB="two\\nlines" # why\nC=\'$raw\\n\'\nD= bare # comment\n',
   );
   writeFileSync(join(directory, 'bad.env'), 'A=1\nnot a variable\n');
+  writeFileSync(join(directory, 'broken.json'), '{"$ref": "#/nowhere"}');
   writeFileSync(join(directory, 'schema.json'), '{"type": "object", "required": ["ok"]}');
 });
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -47,6 +48,7 @@ test.each([
   [['--env-file', 'bad.env'], 'line 2 of'],
   [['--env-file', 'missing.env'], 'cannot be read'],
   [['--output-schema', 'vars.env'], 'is not JSON'],
+  [['--output-schema', 'broken.json'], 'the output schema cannot be used'],
   [['--max-cost', '-1'], '--max-cost must be an amount of US dollars'],
   [['--max-cost', 'lots'], '--max-cost must be an amount of US dollars'],
   [['--priority', 'urgent'], '--priority must be one of low, medium, high, critical'],
@@ -83,13 +85,16 @@ describe('--output-schema', () => {
     return await exec(plane, ['agent', 'default', 'x', '--output-schema', 'schema.json', ...words], { cwd: directory });
   };
   test('prints the JSON alone', async () => {
-    expect(await run('```json\n{ "ok": true }\n```')).toMatchObject({ code: 0, stdout: '{"ok":true}\n' });
-    expect(await run('{"ok": 1}', '--no-stream')).toMatchObject({ code: 0, stdout: '{"ok":1}\n' });
+    expect(await run('```json\n{ "ok": true }\n```')).toMatchObject({ code: 0, stdout: '{ "ok": true }\n' });
+    expect(await run('{"ok": 1}', '--no-stream')).toMatchObject({ code: 0, stdout: '{"ok": 1}\n' });
   });
   test('an answer that is none is exit 1 with nothing on stdout', async () => {
     const result = await run('I am done');
     expect(result).toMatchObject({ code: 1, stdout: '' });
-    expect(result.stderr).toContain('error: the answer is not JSON');
+    expect(result.stderr).toContain('error: the answer does not match the schema: it is not one JSON value');
+    const other = await run('{"no": 1}');
+    expect(other).toMatchObject({ code: 1, stdout: '' });
+    expect(other.stderr).toContain('does not have required property "ok"');
   });
 });
 

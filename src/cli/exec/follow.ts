@@ -29,8 +29,8 @@ export interface FollowInput {
   readonly workerFailed?: Promise<string> | undefined;
   /** Where a person can be asked for an approval. */
   readonly questions?: Output['questions'] | undefined;
-  /** Says what is wrong with the answer of an execution that has completed (`--output-schema`). */
-  readonly checkAnswer?: ((answer: string) => string | undefined) | undefined;
+  /** Judges the answer of an execution that has completed (`--output-schema`). */
+  readonly judgeAnswer?: ((answer: string) => { json: string } | { problem: string }) | undefined;
 }
 
 /** What the worker's error event said, not yet looked at. */
@@ -177,13 +177,12 @@ interface Ended {
 }
 
 async function finish(
-  { executionId, renderer, isOwner, timeoutMs, checkAnswer }: FollowInput,
+  { executionId, renderer, isOwner, timeoutMs, judgeAnswer }: FollowInput,
   execution: Execution,
   { ending, seen, durationMs }: Ended,
 ): Promise<number> {
   const ended = outcomeOf(executionId, execution, isOwner ? durationMs : undefined);
-  const problem = ended.status === 'completed' ? checkAnswer?.(ended.response) : undefined;
-  const outcome = problem === undefined ? ended : { ...ended, status: 'failed', error: problem };
+  const outcome = judgeAnswer === undefined || ended.status !== 'completed' ? ended : judged(ended, judgeAnswer);
   const hint = seen.failure?.hint;
   await renderer.finish(outcome.error !== undefined && typeof hint === 'string' ? { ...outcome, hint } : outcome);
   if (outcome.status === 'completed') return 0;
@@ -191,6 +190,12 @@ async function finish(
   const kind = kindOf(seen);
   // The worker was told the same limit and may have seen it a moment before us.
   return exitCodes[kind === 'limit' && timeoutMs !== undefined && outcome.durationMs >= timeoutMs ? 'timeout' : kind];
+}
+
+function judged(outcome: Outcome, judge: NonNullable<FollowInput['judgeAnswer']>): Outcome {
+  const judgement = judge(outcome.response);
+  if ('json' in judgement) return { ...outcome, response: judgement.json };
+  return { ...outcome, status: 'failed', error: `the answer does not match the schema: ${judgement.problem}` };
 }
 
 /** `error_type` of the worker's error events, which are kinds of ours where it knows one. */

@@ -11,7 +11,7 @@ import { findPlaces, startPlace, type Place } from './place.ts';
 import { approvePlan, makePlan, openPlan, type PlanDeps, type PlannedFlags, refuseUnanswerable } from './plan.ts';
 import { readPrompt } from './prompt.ts';
 import { requestOf } from './request.ts';
-import { runOnPlaces } from './run-places.ts';
+import { runOnPlaces, type Work } from './run-places.ts';
 import { type Entity, findEntity, queueNames } from './target.ts';
 
 /** What all forms of `exec` hand on. */
@@ -51,6 +51,7 @@ export async function runExec(named: NamedEntity, context: ExecContext): Promise
     const task = await chooseTask({ named, prompt, client }, deps);
     if (task === undefined) return 0;
     const request = requestOf(task.prompt, config, flags, cwd);
+    const judgeAnswer = request.output_schema ? await judgeOf(request.output_schema) : undefined;
     let entity = client === undefined ? undefined : await task.findEntity(client);
     const key = flags['idempotency-key'];
     const wish = { names, recommended: task.recommendedQueue, mayProvision: !flags.detach && key === undefined };
@@ -59,7 +60,7 @@ export async function runExec(named: NamedEntity, context: ExecContext): Promise
     const [first] = places;
     if (first !== undefined) entity ??= await task.findEntity(first.client);
     if (entity === undefined) throw new Error('an execution without a place');
-    const work = { places, entity, request, key: key ?? createId(), renderings, onStart: task.onStart };
+    const work = { places, entity, request, key: key ?? createId(), renderings, judgeAnswer, onStart: task.onStart };
     return await runOnPlaces(work, deps);
   } catch (error) {
     throw interrupts.signal.aborted ? interrupted() : error;
@@ -67,6 +68,11 @@ export async function runExec(named: NamedEntity, context: ExecContext): Promise
     await Promise.all(places.map((place) => place.stop()));
     interrupts.dispose();
   }
+}
+
+async function judgeOf(schema: Readonly<Record<string, unknown>>): Promise<Work['judgeAnswer']> {
+  const { createAnswerJudge } = await import('../../processes/answer-schema.ts');
+  return createAnswerJudge(schema);
 }
 
 function checkFlags(flags: PlannedFlags & { readonly prompt: string | undefined }): void {

@@ -1,10 +1,9 @@
 // Starts one execution on each place and follows them to their ends, several side by side under the names of their queues.
 import type { ExecuteRequest } from '../../protocol/control-plane.ts';
 import type { Output } from '../output.ts';
-import { answerChecker } from '../render/answer.ts';
 import { withSummary } from '../render/ci.ts';
 import type { DisplayFlags, Renderings } from './flags.ts';
-import { followToEnd, interrupted } from './follow.ts';
+import { type FollowInput, followToEnd, interrupted } from './follow.ts';
 import type { Interrupts } from './interrupts.ts';
 import type { Place } from './place.ts';
 import type { PlanDeps } from './plan.ts';
@@ -18,6 +17,7 @@ export interface Work {
   /** The idempotency key. */
   readonly key: string;
   readonly renderings: Renderings;
+  readonly judgeAnswer: FollowInput['judgeAnswer'];
   readonly onStart?: ((executionId: string) => Promise<void>) | undefined;
 }
 
@@ -48,7 +48,6 @@ async function runOnPlace(work: Work, place: Place, name: string | undefined, de
   );
   await work.onStart?.(executionId);
   if (flags.detach && !isInterrupted) return await printDetached(executionId, flags, output);
-  const schema = work.request.output_schema;
   // From here on a signal is the follower's: a client that aborts could not cancel.
   return await followToEnd({
     client: place.client,
@@ -61,7 +60,7 @@ async function runOnPlace(work: Work, place: Place, name: string | undefined, de
     workerFailed: place.workerFailed,
     // Two questions at once cannot be answered.
     questions: output.isInteractive && !config.isNonInteractive && name === undefined ? output.questions : undefined,
-    checkAnswer: schema ? answerChecker(schema) : undefined,
+    judgeAnswer: work.judgeAnswer,
   });
 }
 

@@ -1,6 +1,5 @@
 // Prints only the end of an execution: the answer as text, or one JSON or YAML object.
 import type { Output } from '../output.ts';
-import { answerText } from './answer.ts';
 import type { Outcome, Renderer } from './renderer.ts';
 import { endText } from './summary.ts';
 
@@ -9,8 +8,9 @@ export function createFinalRenderer(output: Output, { isAnswerJson }: { readonly
   return {
     ...silentUntilTheEnd(output),
     finish: async (outcome) => {
-      const answer = isAnswerJson ? answerText(outcome) : outcome.response;
-      if (answer !== '') await output.print(output.stdout.foreign(answer));
+      // Of an execution that has failed there is no JSON to read.
+      const isAnswer = outcome.response !== '' && (!isAnswerJson || outcome.status === 'completed');
+      if (isAnswer) await output.print(output.stdout.foreign(outcome.response));
       await output.note(endText(outcome, output.stderr));
     },
   };

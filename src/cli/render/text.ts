@@ -2,7 +2,6 @@
 import type { FollowedEvent } from '../../controlplane/followed-event.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import type { Output } from '../output.ts';
-import { answerText } from './answer.ts';
 import { groupOf } from './ci.ts';
 import { createMembers, type Members } from './members.ts';
 import type { Outcome, Renderer } from './renderer.ts';
@@ -106,8 +105,8 @@ class TextState {
     // An execution whose events were lost, or that was followed too late, still has its answer.
     if (!this.#hasAnswer && outcome.response !== '') await this.#answer('', outcome.response);
     await this.endLines();
-    const json = this.#options.isAnswerJson ? answerText(outcome) : '';
-    if (json !== '') await this.#output.print(this.#output.stdout.foreign(json));
+    if (this.#options.isAnswerJson && outcome.status === 'completed')
+      await this.#output.print(this.#output.stdout.foreign(outcome.response));
     await this.#output.note(endText(outcome, this.#output.stderr, this.#lastError));
   }
 
