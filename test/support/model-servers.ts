@@ -13,8 +13,9 @@ interface ScriptedCall {
 interface AnswerOptions {
   /** Pieces that the text, the thinking and the arguments of each call arrive in (3). */
   readonly chunks?: number;
-  /** Pause before each event of a stream. */
+  /** Pause before each event of a stream, or before every `burst` of them. */
   readonly delayMs?: number;
+  readonly burst?: number;
   /** Pause between the last event and the end of the body. */
   readonly endDelayMs?: number;
   readonly thinking?: string;
@@ -187,8 +188,9 @@ async function send(
 async function sendPieces(body: readonly string[], answer: Answer, response: ServerResponse): Promise<void> {
   const limit = answer.cutAfterBytes ?? answer.hangAfterBytes ?? Number.POSITIVE_INFINITY;
   let sent = 0;
-  for (const piece of body) {
-    if (answer.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, answer.delayMs));
+  for (const [index, piece] of body.entries()) {
+    if (answer.delayMs !== undefined && index % (answer.burst ?? 1) === 0)
+      await new Promise((resolve) => setTimeout(resolve, answer.delayMs));
     if (response.destroyed) return;
     const bytes = Buffer.from(piece).subarray(0, limit - sent);
     sent += bytes.length;

@@ -131,7 +131,10 @@ describe('a key', () => {
     const worker = startBinary(['worker', 'start', '--queue-id', 'default'], { home: here, environment });
     try {
       await worker.waitFor(/Ready/);
-      const result = await runCommand(['exec', '--yes', ...offline, 'run `echo from here`'], { home: here, environment });
+      const result = await runCommand(['exec', '--yes', ...offline, 'run `echo from here`'], {
+        home: here,
+        environment,
+      });
       expect(result).toMatchObject({ code: 0, stdout: expect.stringContaining('from here') });
     } finally {
       expect((await worker.end('SIGTERM')).code).toBe(0);
