@@ -10,6 +10,8 @@ export interface Lab {
   readonly worker: WorkerProcess;
   /** A command in the same home, as a person in another terminal would run it. */
   run(words: readonly string[], options?: Partial<CommandOptions>): Promise<CommandResult>;
+  /** After its death: the same lab with another worker in its place. */
+  restartWorker(): Promise<Lab>;
   /** Ends both and checks that nothing is left. */
   stop(): Promise<void>;
 }
@@ -21,12 +23,13 @@ export async function startLab(environment: Readonly<Record<string, string>> = {
   const home = createHome();
   try {
     const server = await startLocalServer({ home });
-    const worker = await startWorkerProcess({ home, queue: queueName, environment });
-    return {
+    const startWorker = (): Promise<WorkerProcess> => startWorkerProcess({ home, queue: queueName, environment });
+    const labWith = (worker: WorkerProcess): Lab => ({
       home,
       server,
       worker,
       run: (words, options) => runCommand(words, { home, ...options }),
+      restartWorker: async () => labWith(await startWorker()),
       stop: async () => {
         try {
           await worker.process.end('SIGTERM');
@@ -36,7 +39,8 @@ export async function startLab(environment: Readonly<Record<string, string>> = {
           home.remove();
         }
       },
-    };
+    });
+    return labWith(await startWorker());
   } catch (error) {
     home.remove();
     throw error;
