@@ -231,6 +231,7 @@ export function outcomeOf(executionId: string, execution: Execution, measuredMs:
     durationMs: Math.round(measuredMs ?? recordedMs),
     usage: tokens,
     costUsd,
+    isCostEstimated: execution.usage?.['is_cost_estimated'] === true,
   };
 }
 

@@ -4,6 +4,7 @@ import { messageOf } from '../../errors.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import type { ContinuousIntegration, Output } from '../output.ts';
 import type { Outcome, Renderer } from './renderer.ts';
+import { costText } from './summary.ts';
 
 /** GitHub takes 1 MiB of a step; several executions may share it. */
 const summaryCharactersMax = 100_000;
@@ -70,7 +71,9 @@ function escapeProperty(text: string): string {
 }
 
 /** The answer stands in a fence: it is a model's, and Markdown of it could show pictures and links in our name. */
-function summary({ status, executionId, durationMs, error, response, costUsd, usage }: Outcome): string {
+function summary(outcome: Outcome): string {
+  const { status, executionId, durationMs, error, response, usage } = outcome;
+  const cost = costText(outcome);
   const rows = [
     ['outcome', status],
     ['duration', formatDuration(durationMs)],
@@ -78,7 +81,7 @@ function summary({ status, executionId, durationMs, error, response, costUsd, us
       'tokens',
       `${usage['input_tokens'] ?? usage['prompt_tokens'] ?? 0} in, ${usage['output_tokens'] ?? usage['completion_tokens'] ?? 0} out`,
     ],
-    ...(costUsd === undefined ? [] : [['cost', `${costUsd.toFixed(4)} USD`]]),
+    ...(cost === undefined ? [] : [['cost', cost]]),
     ['execution', executionId],
   ];
   const table = rows.map(([name = '', value = '']) => `| ${name} | ${escapeCell(value)} |`).join('\n');

@@ -63,5 +63,6 @@ function resultObject(outcome: Outcome): Record<string, unknown> {
     duration_ms: outcome.durationMs,
     usage: outcome.usage,
     ...(outcome.costUsd === undefined ? {} : { cost_usd: outcome.costUsd }),
+    ...(outcome.isCostEstimated ? { is_cost_estimated: true } : {}),
   };
 }

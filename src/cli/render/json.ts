@@ -35,6 +35,7 @@ export function createJsonRenderer(output: Output, executionId: string, queue?: 
           duration_ms: outcome.durationMs,
           usage: outcome.usage,
           ...(outcome.costUsd === undefined ? {} : { cost_usd: outcome.costUsd }),
+          ...(outcome.isCostEstimated ? { is_cost_estimated: true } : {}),
           ...(outcome.error === undefined ? {} : { error: outcome.error }),
           ...(outcome.hint === undefined ? {} : { hint: outcome.hint }),
         },

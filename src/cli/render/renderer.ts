@@ -13,6 +13,8 @@ export interface Outcome {
   readonly durationMs: number;
   readonly usage: Readonly<Record<string, number>>;
   readonly costUsd: number | undefined;
+  /** The price of a model was not known, so the dearest known one stands for it. */
+  readonly isCostEstimated: boolean;
 }
 
 export interface Renderer {

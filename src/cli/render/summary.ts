@@ -27,8 +27,14 @@ function summaryLine(outcome: Outcome, sink: Sink): string {
   const input = tokenCount(outcome.usage, ['input_tokens', 'prompt_tokens']);
   const answer = tokenCount(outcome.usage, ['output_tokens', 'completion_tokens']);
   if (input + answer > 0) words.push(`${grouped(input)} tokens in`, `${grouped(answer)} out`);
-  if (outcome.costUsd !== undefined) words.push(`${outcome.costUsd.toFixed(4)} USD`);
+  const cost = costText(outcome);
+  if (cost !== undefined) words.push(cost);
   return words.join(', ');
+}
+
+export function costText({ costUsd, isCostEstimated }: Outcome): string | undefined {
+  if (costUsd === undefined) return undefined;
+  return `${costUsd.toFixed(4)} USD${isCostEstimated ? ' (estimated)' : ''}`;
 }
 
 /** Our own worker and the existing one name the same count differently. */
