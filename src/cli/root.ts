@@ -82,6 +82,7 @@ export const root: Command = {
         list: lazy(() => import('./commands/skill/list.ts')),
         get: lazy(() => import('./commands/skill/get.ts')),
         create: lazy(() => import('./commands/skill/create.ts')),
+        types: lazy(() => import('./commands/skill/types.ts')),
       },
     },
     model: {

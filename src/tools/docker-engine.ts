@@ -1,28 +1,40 @@
 // The docker program as the skill uses it: started with an argument list, its failure told, images held against registries.
-import { type ProcessOutcome, outcomeOf, runProcess } from './run-process.ts';
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { type ProcessEnd, outcomeOf, runProcess } from './run-process.ts';
 import { type Attempt, type ToolOutcome, type ToolRun, failure } from './tool.ts';
 
-function start(argv: readonly string[], run: ToolRun): Promise<ProcessOutcome> {
-  return runProcess({ command: ['docker', ...argv], cwd: run.workspace }, run);
+/** What the shell in front of a program answers when it is not there; a container's own program may answer it as well. */
+const notFoundCode = 127;
+
+async function start(argv: readonly string[], run: ToolRun): Promise<Attempt<ProcessEnd>> {
+  const outcome = await runProcess({ command: ['docker', ...argv], cwd: run.workspace }, run);
+  const isMissing = outcome.ok && outcome.end.exitCode === notFoundCode && !isOnPath(run.environment['PATH'] ?? '');
+  if (outcome.ok && !isMissing) return { ok: true, value: outcome.end };
+  const reason = outcome.ok ? 'The program docker was not found' : outcome.problem;
+  return {
+    ok: false,
+    problem: `${reason}; the skill docker needs the docker program and a running engine on the worker's machine`,
+  };
+}
+
+function isOnPath(path: string): boolean {
+  return path.split(delimiter).some((directory) => existsSync(join(directory, 'docker')));
 }
 
 export async function docker(argv: readonly string[], run: ToolRun): Promise<ToolOutcome> {
-  const outcome = await start(argv, run);
-  return outcome.ok ? outcomeOf(outcome.end) : failure(missing(outcome.problem));
+  const end = await start(argv, run);
+  return end.ok ? outcomeOf(end.value) : failure(end.problem);
 }
 
 /** The output of a command whose failure ends the tool. */
 export async function call(argv: readonly string[], run: ToolRun): Promise<Attempt<string>> {
-  const outcome = await start(argv, { ...run, onOutput: () => undefined });
-  if (!outcome.ok) return { ok: false, problem: missing(outcome.problem) };
-  const { exitCode, output } = outcome.end;
+  const end = await start(argv, { ...run, onOutput: () => undefined });
+  if (!end.ok) return end;
+  const { exitCode, output } = end.value;
   return exitCode === 0
     ? { ok: true, value: output }
     : { ok: false, problem: output.trim() || `docker ended with ${exitCode}` };
-}
-
-function missing(problem: string): string {
-  return `${problem}; the skill docker needs the docker program and a running engine on the worker's machine`;
 }
 
 /** `nginx` is docker.io/library/nginx; a first part with a dot, a colon or `localhost` is a registry. */

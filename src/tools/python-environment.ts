@@ -39,11 +39,26 @@ export async function preparePython(run: ToolRun): Promise<Attempt<PythonEnviron
   }
 }
 
-/** Runs pip inside the environment while nobody else changes it. `requirement` is never read as an option. */
-export async function pipInstall(requirement: string, run: ToolRun): Promise<Attempt<ProcessOutcome>> {
+/**
+ * Installs into the environment while nobody else changes it, with uv if it is wanted and there, else with pip.
+ * `requirement` is never read as an option.
+ */
+export async function installPackage(
+  requirement: string,
+  run: ToolRun,
+  { prefersUv }: { readonly prefersUv: boolean },
+): Promise<Attempt<ProcessOutcome>> {
   const prepared = await preparePython(run);
   if (!prepared.ok) return prepared;
-  const install = () => runProcess(pipCommand(run, prepared.value, ['--', requirement]), run);
+  const { python, variables } = prepared.value;
+  const look = prefersUv ? await runQuietly(['uv', '--version'], run) : undefined;
+  const hasUv = look?.ok === true && look.end.exitCode === 0;
+  const uv = {
+    command: ['uv', 'pip', 'install', '--python', python, '--', requirement],
+    cwd: run.python.directory,
+    environment: variables,
+  };
+  const install = () => runProcess(hasUv ? uv : pipCommand(run, prepared.value, ['--', requirement]), run);
   try {
     return await underLock(run, async () => {
       const check = await runQuietly([prepared.value.python, '-m', 'pip', '--version'], run);

@@ -28,7 +28,7 @@ import { type FilePolicy, writeText } from './file-access.ts';
 import { createWorkspaceReadTools } from './files.ts';
 import { fileProblem, resolvePath } from './paths.ts';
 import pipInstallText from './pip-install-package.txt' with { type: 'text' };
-import { type PythonEnvironment, pipInstall, preparePython } from './python-environment.ts';
+import { type PythonEnvironment, installPackage, preparePython } from './python-environment.ts';
 import importsScript from './python-imports.py.txt' with { type: 'text' };
 import runnerScript from './python-runner.py.txt' with { type: 'text' };
 import { outcomeOf, runProcess } from './run-process.ts';
@@ -36,6 +36,7 @@ import runPythonCodeText from './run-python-code.txt' with { type: 'text' };
 import runPythonFileText from './run-python-file.txt' with { type: 'text' };
 import saveToFileAndRunText from './save-to-file-and-run.txt' with { type: 'text' };
 import { type Tool, type ToolOutcome, type ToolRun, defineTool, failure } from './tool.ts';
+import uvPipInstallText from './uv-pip-install-package.txt' with { type: 'text' };
 
 const entries = {
   allowed_imports: setting(namesSchema, 'only these modules may be imported'),
@@ -99,7 +100,12 @@ function createPythonTools(skill: ResolvedSkill): SkillTools {
     createSaveAndRun(policy, timeoutMs),
     createRunFile(policy, timeoutMs),
     // A package's installation runs its own code, which no import policy sees.
-    ...(isRestricted ? [] : [createPipInstall()]),
+    ...(isRestricted
+      ? []
+      : [
+          createInstall('pip_install_package', pipInstallText),
+          createInstall('uv_pip_install_package', uvPipInstallText),
+        ]),
     ...createWorkspaceReadTools(),
   ];
   return { tools, problems: parsed.problems };
@@ -161,23 +167,24 @@ function createRunFile(policy: PythonPolicy, timeoutMs: number): Tool {
 const packagePattern =
   /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?( *\[[A-Za-z0-9._, -]+\])?( *(===?|>=|<=|~=|!=|>|<) *[A-Za-z0-9.*+!_-]+( *, *(===?|>=|<=|~=|!=|>|<) *[A-Za-z0-9.*+!_-]+)*)?$/;
 
-function createPipInstall(): Tool {
+function createInstall(name: 'pip_install_package' | 'uv_pip_install_package', description: string): Tool {
+  const prefersUv = name === 'uv_pip_install_package';
   return defineTool({
-    name: 'pip_install_package',
-    description: pipInstallText,
+    name,
+    description,
     input: v.strictObject({ package_name: v.pipe(v.string(), v.minLength(1), v.maxLength(300)) }),
     effect: 'side_effecting',
     timeoutMs: installTimeoutMs,
-    run: async ({ package_name: name }, run) => {
-      const local = /[/\\]|\.(whl|tar\.gz|zip)$/.test(name)
-        ? resolvePath(name, run.workspace, workspaceOnly)
+    run: async ({ package_name: wanted }, run) => {
+      const local = /[/\\]|\.(whl|tar\.gz|zip)$/.test(wanted)
+        ? resolvePath(wanted, run.workspace, workspaceOnly)
         : undefined;
       if (local !== undefined && !local.ok) return failure(local.problem);
-      if (local !== undefined && local.stats === undefined) return failure(`${name} does not exist`);
-      if (local === undefined && !packagePattern.test(name)) {
-        return failure(`${name} is not a package; give one name with optional versions, such as requests>=2`);
+      if (local !== undefined && local.stats === undefined) return failure(`${wanted} does not exist`);
+      if (local === undefined && !packagePattern.test(wanted)) {
+        return failure(`${wanted} is not a package; give one name with optional versions, such as requests>=2`);
       }
-      const installed = await pipInstall(local?.path ?? name, run);
+      const installed = await installPackage(local?.path ?? wanted, run, { prefersUv });
       if (!installed.ok) return failure(installed.problem);
       return installed.value.ok ? outcomeOf(installed.value.end) : failure(installed.value.problem);
     },

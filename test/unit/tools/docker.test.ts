@@ -287,8 +287,12 @@ describe('variants', () => {
 
 test('without docker there is one clear sentence', async () => {
   await using bench = createBench();
-  const environment = { PATH: bench.workspace };
-  const result = await toolOf('list_images', 'docker').run('{}', bench.context({ environment }));
-  expect(result.status).toBe('failed');
-  expect(result.output).toContain('docker');
+  const context = bench.context({ environment: { PATH: bench.workspace } });
+  for (const [name, given] of [
+    ['list_images', '{}'],
+    ['run_container', '{"image":"alpine"}'],
+  ] as const) {
+    const result = await toolOf(name, 'docker').run(given, context);
+    expect(result).toMatchObject({ status: 'failed', output: expect.stringContaining('needs the docker program') });
+  }
 });
