@@ -6,20 +6,23 @@ const here = import.meta.dir;
 const wanted = process.argv[2] ?? '';
 const rows = rowsOf().filter(({ kind, marker }) => kind !== 'tool' && marker.includes(wanted));
 
-/** Whether the row's test passes, with the row's key or variant or (`isBroken`) without it. */
-async function passes(row: Row, isBroken: boolean): Promise<boolean> {
+/** `ignored`: accepted without an effect. `undeclared`: a variant whose values are the defaults is missed only when it is unknown. */
+type Break = 'ignored' | 'undeclared';
+
+/** Whether the row's test passes with the row's key or variant, or without it. */
+async function passes(row: Row, how?: Break): Promise<boolean> {
   const [file = ''] = row.test?.split(' › ') ?? [];
   const child = Bun.spawn({
     cmd: [
       process.execPath,
       'test',
-      ...(isBroken ? ['--preload', join(here, 'enforcement.fixture.ts')] : []),
+      ...(how !== undefined ? ['--preload', join(here, 'enforcement.fixture.ts')] : []),
       join(here, file),
       '--test-name-pattern',
       `\\[${row.marker.replaceAll('.', '\\.')}\\]`,
     ],
     cwd: join(dirname(here), '../..'),
-    env: { ...Bun.env, ENFORCEMENT_WITHOUT: row.marker },
+    env: { ...Bun.env, ENFORCEMENT_WITHOUT: row.marker, ENFORCEMENT_HOW: how },
     stdout: 'pipe',
     stderr: 'pipe',
   });
@@ -28,12 +31,19 @@ async function passes(row: Row, isBroken: boolean): Promise<boolean> {
   return (await child.exited) === 0;
 }
 
+async function verdictOn(
+  row: Row,
+): Promise<'notices' | 'is the default, notices' | 'FAILS ANYWAY' | 'DOES NOT NOTICE'> {
+  if (!(await passes(row))) return 'FAILS ANYWAY';
+  if (!(await passes(row, 'ignored'))) return 'notices';
+  const isMissed = row.kind === 'variant' && !(await passes(row, 'undeclared'));
+  return isMissed ? 'is the default, notices' : 'DOES NOT NOTICE';
+}
+
 let bad = 0;
 for (const row of rows) {
-  const isSound = await passes(row, false);
-  const isBlind = await passes(row, true);
-  const verdict = !isSound ? 'FAILS ANYWAY' : isBlind ? 'DOES NOT NOTICE' : 'notices';
-  if (verdict !== 'notices') bad += 1;
+  const verdict = await verdictOn(row);
+  if (!verdict.endsWith('notices')) bad += 1;
   console.log(`${row.marker}: ${verdict}`);
 }
 console.log(`${rows.length} keys and variants, ${bad} without a test that notices`);

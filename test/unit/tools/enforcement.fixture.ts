@@ -12,6 +12,10 @@ const parseWithout: Parse = (skill, declaration) => {
   if (skill.type !== type) return real.parseConfiguration(skill, declaration);
   if (marker.includes('=')) {
     const { variant, ...rest } = skill.configuration;
+    if (Bun.env['ENFORCEMENT_HOW'] === 'undeclared') {
+      const variants = Object.fromEntries(Object.entries(declaration.variants).filter(([key]) => key !== name));
+      return real.parseConfiguration(skill, { ...declaration, variants: variants as typeof declaration.variants });
+    }
     return real.parseConfiguration(variant === name ? { ...skill, configuration: rest } : skill, declaration);
   }
   // The key is accepted, and nothing comes of it.
