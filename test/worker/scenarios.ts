@@ -30,7 +30,11 @@ export async function startScenarios(dialect: Dialect): Promise<Scenarios> {
   const all = new Map<string, { requests: Request[]; times: number[]; replies: readonly ScenarioReply[] }>();
   const start = dialect === 'openai' ? startScriptedOpenAi : startScriptedAnthropic;
   const server = await start((request) => {
-    const tag = /scenario-\d+/.exec(JSON.stringify(request.body['messages']))?.[0] ?? '';
+    // The last one: a conversation may go on from another one's.
+    const tag =
+      JSON.stringify(request.body['messages'])
+        .match(/scenario-\d+/g)
+        ?.at(-1) ?? '';
     const scenario = all.get(tag);
     const reply = scenario?.replies[scenario.requests.length];
     if (scenario === undefined || reply === undefined) {
