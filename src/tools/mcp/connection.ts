@@ -104,15 +104,12 @@ async function connectStdio(
   try {
     await client.connect(transport, { signal, timeout: target.startTimeoutMs });
   } catch (error) {
+    const { exit, garbage } = transport;
     await transport.close();
-    const { garbage } = transport;
     const noise = garbage === '' ? '' : `; its standard output is for messages only, and it wrote: ${garbage}`;
-    throw new McpConnectError(
-      `${startProblem(library, error, target, transport.exit)}${noise}${lastWords(transport)}`,
-      {
-        cause: error,
-      },
-    );
+    throw new McpConnectError(`${startProblem(library, error, target, exit)}${noise}${lastWords(transport)}`, {
+      cause: error,
+    });
   }
   return connectionOf(client, {
     close: () => transport.close(),
