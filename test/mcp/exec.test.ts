@@ -107,8 +107,8 @@ test('kill -9 in a call leaves no process of a server', async () => {
   ];
   const folder = skillFolder({ everything, faulty: { command: process.execPath, args: [faulty, 'stubborn'] } });
   const run = startBinary([...words(folder), 'hang'], await options(script));
-  await until(() => home.processes().some((line) => line.includes('sleep 1000')), { what: run.output });
-  await until(() => run.output().includes('hang'), { what: run.output });
+  await until(() => home.processes().some((line) => line.includes('sleep 1000')), { what: () => run.output() });
+  await until(() => run.output().includes('hang'), { what: () => run.output() });
   expect(home.processes().some((line) => line.includes('server-everything'))).toBe(true);
   await run.end('SIGKILL');
   await home.waitUntilEmpty(3_000);

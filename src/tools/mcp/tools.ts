@@ -14,8 +14,8 @@ const nameLengthMax = 64;
 const suffixLength = 7;
 /** Of one description; the model reads it with every call. */
 const descriptionBytesMax = 4_000;
-/** Of all tools of an execution as JSON: they are in the input of every model call, and so in its history. */
-export const mcpToolsBytesMax = 120_000;
+/** Of all tools of an execution as JSON: they are in the input of every call; twenty at once stay below 2 MB. */
+export const mcpToolsBytesMax = 80_000;
 /** OpenAI refuses more in one request. */
 export const mcpToolsMax = 120;
 
