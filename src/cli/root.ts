@@ -40,12 +40,16 @@ export const root: Command = {
       },
     },
     execution: {
-      meta: { description: 'look at executions and stop them' },
+      meta: { description: 'look at executions, answer them and stop them' },
       subCommands: {
         list: lazy(() => import('./commands/execution/list.ts')),
         get: lazy(() => import('./commands/execution/get.ts')),
         logs: lazy(() => import('./commands/execution/logs.ts')),
         inspect: lazy(() => import('./commands/execution/inspect.ts')),
+        message: lazy(() => import('./commands/execution/message.ts')),
+        done: lazy(() => import('./commands/execution/done.ts')),
+        approve: lazy(() => import('./commands/execution/approve.ts')),
+        deny: lazy(() => import('./commands/execution/deny.ts')),
         cancel: lazy(() => import('./commands/execution/cancel.ts')),
         pause: lazy(() => import('./commands/execution/pause.ts')),
         resume: lazy(() => import('./commands/execution/resume.ts')),
@@ -58,6 +62,20 @@ export const root: Command = {
         list: lazy(() => import('./commands/agent/list.ts')),
         get: lazy(() => import('./commands/agent/get.ts')),
         create: lazy(() => import('./commands/agent/create.ts')),
+        update: lazy(() => import('./commands/agent/update.ts')),
+        delete: lazy(() => import('./commands/agent/delete.ts')),
+        exec: lazy(() => import('./commands/agent/exec.ts')),
+      },
+    },
+    team: {
+      meta: { description: 'manage teams of agents' },
+      subCommands: {
+        list: lazy(() => import('./commands/team/list.ts')),
+        get: lazy(() => import('./commands/team/get.ts')),
+        create: lazy(() => import('./commands/team/create.ts')),
+        update: lazy(() => import('./commands/team/update.ts')),
+        delete: lazy(() => import('./commands/team/delete.ts')),
+        exec: lazy(() => import('./commands/team/exec.ts')),
       },
     },
     queue: {
@@ -66,6 +84,8 @@ export const root: Command = {
         list: lazy(() => import('./commands/queue/list.ts')),
         get: lazy(() => import('./commands/queue/get.ts')),
         create: lazy(() => import('./commands/queue/create.ts')),
+        update: lazy(() => import('./commands/queue/update.ts')),
+        delete: lazy(() => import('./commands/queue/delete.ts')),
       },
     },
     environment: {
@@ -74,6 +94,8 @@ export const root: Command = {
         list: lazy(() => import('./commands/environment/list.ts')),
         get: lazy(() => import('./commands/environment/get.ts')),
         create: lazy(() => import('./commands/environment/create.ts')),
+        update: lazy(() => import('./commands/environment/update.ts')),
+        delete: lazy(() => import('./commands/environment/delete.ts')),
       },
     },
     skill: {
@@ -83,6 +105,8 @@ export const root: Command = {
         get: lazy(() => import('./commands/skill/get.ts')),
         create: lazy(() => import('./commands/skill/create.ts')),
         types: lazy(() => import('./commands/skill/types.ts')),
+        update: lazy(() => import('./commands/skill/update.ts')),
+        delete: lazy(() => import('./commands/skill/delete.ts')),
       },
     },
     model: {
@@ -91,6 +115,9 @@ export const root: Command = {
         list: lazy(() => import('./commands/model/list.ts')),
         get: lazy(() => import('./commands/model/get.ts')),
         create: lazy(() => import('./commands/model/create.ts')),
+        update: lazy(() => import('./commands/model/update.ts')),
+        delete: lazy(() => import('./commands/model/delete.ts')),
+        test: lazy(() => import('./commands/model/test.ts')),
       },
     },
     job: {

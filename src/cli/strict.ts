@@ -4,7 +4,7 @@ import type { Command } from './command.ts';
 import { contextFlag, convertValue, type KnownFlag, usage } from './flags.ts';
 import { suggestion } from './suggest.ts';
 
-const seeHelp = 'the same command with --help shows how it is used';
+export const seeHelp = 'the same command with --help shows how it is used';
 
 /**
  * The words in the one form that citty does not interpret (`--flag=value`, switches, `--`, positionals); undefined when help is

@@ -1,8 +1,10 @@
 // `kubiya agent create`.
+import { createAgentSchema, agentSchema } from '../../../protocol/control-plane.ts';
 import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
 import { jsonFlag } from '../../flags.ts';
-import { lookUp } from '../../lookup.ts';
+import { fileFlag, readBody, requireFlags } from '../../nouns/body.ts';
+import { agentFields, agentFlags } from '../../nouns/agent.ts';
 import { printThing } from '../../table.ts';
 
 export default defineCommand({
@@ -14,25 +16,14 @@ export default defineCommand({
       'with two skills',
     ],
     ['kubiya agent create --name offline --model kubiya/offline --json', 'with a model of its own'],
+    ['kubiya agent create --file reviewer.yaml', 'everything out of a file'],
   ],
-  args: {
-    name: { type: 'text', required: true, description: 'name of the agent' },
-    'system-prompt': { type: 'text', valueName: 'text', description: 'what the agent is told before every prompt' },
-    model: { type: 'text', valueName: 'id', defaultText: 'what the worker chooses', description: 'model of the agent' },
-    skill: { type: 'text', isRepeatable: true, valueName: 'id|name', description: 'skill to give it' },
-    description: { type: 'text', valueName: 'text', description: 'what the agent is for' },
-    json: jsonFlag,
-  },
-  run: async ({ args, output, loadConfig }) => {
+  args: { ...agentFlags, file: fileFlag, json: jsonFlag },
+  run: async ({ args, cwd, output, loadConfig }) => {
+    requireFlags(args, ['name']);
     const client = await connect(await loadConfig());
-    const skills = args.skill.length === 0 ? [] : await client.listSkills();
-    const agent = await client.createAgent({
-      name: args.name,
-      description: args.description,
-      system_prompt: args['system-prompt'],
-      model_id: args.model,
-      skill_ids: args.skill.map((wanted) => lookUp('skill', wanted, skills).id),
-    });
-    await printThing(output, agent, args.json);
+    const flags = await agentFields(client, args);
+    const body = await readBody({ schema: createAgentSchema, answer: agentSchema, file: args.file, cwd, flags });
+    await printThing(output, await client.createAgent(body), args.json);
   },
 });

@@ -1,7 +1,9 @@
 // `kubiya execution list`.
+import type { ControlPlaneClient, ListExecutions } from '../../../controlplane/client.ts';
+import type { Execution } from '../../../protocol/control-plane.ts';
 import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
-import { jsonFlag } from '../../flags.ts';
+import { jsonFlag, usage } from '../../flags.ts';
 import { lookUp } from '../../lookup.ts';
 import { executionStatuses } from '../../../protocol/workflow.ts';
 import { printList } from '../../table.ts';
@@ -16,10 +18,14 @@ export default defineCommand({
   examples: [
     ['kubiya execution list', 'the newest twenty'],
     ['kubiya execution list --status failed --agent reviewer --limit 100 --json', 'what went wrong, for programs'],
+    ['kubiya execution list --type team --queue ci', 'those of teams on one queue'],
   ],
   args: {
     status: { type: 'choice', choices: executionStatuses, description: 'only those in this state' },
     agent: { type: 'text', valueName: 'id|name', description: 'only those of this agent' },
+    team: { type: 'text', valueName: 'id|name', description: 'only those of this team' },
+    type: { type: 'choice', choices: ['agent', 'team'], description: 'only those of agents, or of teams' },
+    queue: { type: 'text', valueName: 'id|name', description: 'only those on this queue' },
     limit: {
       type: 'integer',
       min: 1,
@@ -31,13 +37,18 @@ export default defineCommand({
     json: jsonFlag,
   },
   run: async ({ args, output, loadConfig }) => {
+    const { agent, team, queue, status, type } = args;
+    if (agent !== undefined && team !== undefined)
+      throw usage('--agent and --team exclude each other', 'flags_contradict', 'leave out one');
     const client = await connect(await loadConfig());
-    const agentId = args.agent === undefined ? undefined : lookUp('agent', args.agent, await client.listAgents()).id;
-    const executions = await client.listExecutions({
-      limit: args.limit ?? limitDefault,
-      status: args.status,
-      agentId,
-    });
+    const filter = {
+      status,
+      agentId: agent === undefined ? undefined : lookUp('agent', agent, await client.listAgents()).id,
+      teamId: team === undefined ? undefined : lookUp('team', team, await client.listTeams()).id,
+      type,
+      queueId: queue === undefined ? undefined : lookUp('queue', queue, await client.listQueues()).id,
+    };
+    const executions = await listUpTo(client, filter, args.limit ?? limitDefault);
     await printList(
       output,
       executions,
@@ -56,3 +67,18 @@ export default defineCommand({
     );
   },
 });
+
+/** A control plane gives so many at once. */
+const pageCountMax = 200;
+
+async function listUpTo(client: ControlPlaneClient, filter: ListExecutions, limit: number): Promise<Execution[]> {
+  const found: Execution[] = [];
+  while (found.length < limit) {
+    const wanted = Math.min(limit - found.length, pageCountMax);
+    const skip = found.length === 0 ? undefined : found.length;
+    const page = await client.listExecutions({ ...filter, skip, limit: wanted });
+    found.push(...page);
+    if (page.length < wanted) break;
+  }
+  return found;
+}

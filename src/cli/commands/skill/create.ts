@@ -1,8 +1,9 @@
 // `kubiya skill create`.
+import { createSkillSchema, skillSchema, skillTypes } from '../../../protocol/control-plane.ts';
 import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
 import { jsonFlag, jsonObject } from '../../flags.ts';
-import { skillTypes } from '../../../protocol/control-plane.ts';
+import { fileFlag, readBody, requireFlags } from '../../nouns/body.ts';
 import { printThing } from '../../table.ts';
 
 export default defineCommand({
@@ -16,19 +17,19 @@ export default defineCommand({
     ['kubiya skill create --name files --type file_system --json', 'with the defaults of its type'],
   ],
   args: {
-    name: { type: 'text', required: true, description: 'name of the skill' },
-    type: { type: 'choice', required: true, choices: skillTypes, description: 'kind of tools' },
+    type: { type: 'choice', choices: skillTypes, description: 'kind of tools' },
+    name: { type: 'text', description: 'name of the skill' },
     config: { type: 'text', valueName: 'json', description: 'configuration as a JSON object' },
     description: { type: 'text', valueName: 'text', description: 'what the skill is for' },
+    file: fileFlag,
     json: jsonFlag,
   },
-  run: async ({ args, output, loadConfig }) => {
+  run: async ({ args, cwd, output, loadConfig }) => {
+    requireFlags(args, ['name', 'type']);
     const configuration = args.config === undefined ? undefined : jsonObject('config', args.config);
     const client = await connect(await loadConfig());
-    await printThing(
-      output,
-      await client.createSkill({ name: args.name, type: args.type, description: args.description, configuration }),
-      args.json,
-    );
+    const flags = { name: args.name, type: args.type, description: args.description, configuration };
+    const body = await readBody({ schema: createSkillSchema, answer: skillSchema, file: args.file, cwd, flags });
+    await printThing(output, await client.createSkill(body), args.json);
   },
 });

@@ -1,0 +1,4 @@
+// `kubiya execution deny`.
+import { approvalCommand } from '../../nouns/approval.ts';
+
+export default approvalCommand('deny');
