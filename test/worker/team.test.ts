@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { memberExecutionId, teamWorkflowId } from '../../src/protocol/workflow.ts';
+import { createHome } from '../support/binary.ts';
 import { connectTemporal } from '../support/temporal-history.ts';
 import { until } from '../support/until.ts';
 import { startWorkerProcess, type WorkerProcess } from '../support/worker-process.ts';
@@ -207,6 +208,43 @@ test('kill -9 while two members work: their calls are finished or told as interr
   expect(toolResults(ada, 2)[1]).toContain('it is not known whether it took effect');
   expect(toolResults(leader, 1)).toEqual(['Ada is back.']);
 }, 60_000);
+
+test('when the worker that holds the workspace is gone, all members go on on the same other one', async () => {
+  await api('POST', 'environments/default/worker-queues', { name: 'pair' });
+  // Three, so that two members could choose differently.
+  const homes = [createHome(), createHome(), createHome()];
+  const cloud = { CONTROL_PLANE_URL: lab.server.url, KUBIYA_API_KEY: lab.server.token, ...environment() };
+  const workers = await Promise.all(
+    homes.map((home) => startWorkerProcess({ home, queue: 'pair', environment: cloud })),
+  );
+  try {
+    const before = gate('pair-before');
+    const part = (own: string, other: string): ScenarioReply[] => [
+      runs(shell(`pwd >> ${before}; sleep 60`)),
+      runs(shell(`echo ${own} > ${own}.txt; until [ -e ${other}.txt ]; do sleep 0.05; done; cat ${other}.txt`)),
+      says(`${own} is done.`),
+    ];
+    const [ada, bob] = [models.add(part('ada', 'bob')), models.add(part('bob', 'ada'))] as const;
+    const { id, leader } = await begin([delegates(ask('Ada', ada), ask('Bob', bob)), says('All moved.')], 'crew', {
+      worker_queue_id: 'pair',
+    });
+    const directories = (): string[] => (existsSync(before) ? readFileSync(before, 'utf8').trim().split('\n') : []);
+    await until(() => directories().length === 2);
+    const [directory = '', same] = directories();
+    expect(same).toBe(directory);
+    workers[homes.findIndex((home) => directory.startsWith(home.directory))]?.kill();
+    expect(await lab.server.ended(id, 40_000)).toMatchObject({ status: 'completed', response: 'All moved.' });
+    for (const [scenario, other] of [[ada, 'bob'] as const, [bob, 'ada'] as const]) {
+      const told = toolResults(scenario, 2);
+      expect(told[1]).toContain(other);
+      expect(told.join('\n').match(/a new, empty workspace/g)).toHaveLength(1);
+    }
+    expect(toolResults(leader, 1)).toEqual(['ada is done.', 'bob is done.']);
+  } finally {
+    for (const { process } of workers) if (!process.hasExited) await process.end('SIGTERM');
+    for (const home of homes) home.remove();
+  }
+}, 90_000);
 
 test('`kubiya exec team` runs a team by its name and shows whose work it is', async () => {
   const ada = models.add([runs(shell('echo from-ada')), says('Ada is quick.')]);

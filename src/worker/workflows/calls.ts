@@ -3,7 +3,7 @@ import * as workflow from '@temporalio/workflow';
 import type { FailureType, Lease, ModelFact, PreparedAgent } from '../../agent/state.ts';
 import { fatalFailureType } from '../../protocol/workflow.ts';
 import type { AgentActivities, CallModelInput, ToolFact } from '../activities/types.ts';
-import { LeasedTools, type ToolCall } from './leased-tools.ts';
+import { type FindLease, LeasedTools, type LeaseQuestion, type ToolCall } from './leased-tools.ts';
 
 export interface FatalFailure {
   readonly message: string;
@@ -37,6 +37,8 @@ export interface Calls {
   tool(call: ToolCall): Promise<ToolFact>;
   /** As it stands now; undefined for an execution that an older worker began. */
   lease(): Lease | undefined;
+  /** For a member of the team that has the same one. */
+  leaseAfter(question: LeaseQuestion): Promise<Lease>;
 }
 
 /** Attempts are spent by lost workers as well as by failing providers (which stop themselves earlier): a bound, not a policy. */
@@ -58,7 +60,8 @@ const toolRetry = {
   maximumAttempts: attemptsMax,
 } as const;
 
-export function createCalls(prepared: PreparedAgent): Calls {
+/** `find`: of a member, whose lease is its leader's. */
+export function createCalls(prepared: PreparedAgent, find?: FindLease): Calls {
   const common = {
     heartbeatTimeout: prepared.timing.heartbeatTimeoutMs,
     startToCloseTimeout: prepared.timing.startToCloseMs,
@@ -67,11 +70,21 @@ export function createCalls(prepared: PreparedAgent): Calls {
   const models = workflow.proxyActivities<Pick<AgentActivities, 'callModel'>>({ ...common, retry });
   const model: Calls['model'] = (input) => models.callModel(input);
   if (prepared.lease !== undefined) {
-    const tools = new LeasedTools(prepared, prepared.lease, { ...common, retry: toolRetry });
-    return { model, tool: (call) => tools.call(call), lease: () => tools.lease };
+    const tools = new LeasedTools(prepared, prepared.lease, { ...common, retry: toolRetry }, find);
+    return {
+      model,
+      tool: (call) => tools.call(call),
+      lease: () => tools.lease,
+      leaseAfter: (question) => tools.leaseAfter(question),
+    };
   }
   const tools = workflow.proxyActivities<Pick<AgentActivities, 'callTool'>>({ ...common, retry: toolRetry });
-  return { model, tool: (call) => tools.callTool({ ...call, prepared }), lease: () => undefined };
+  return {
+    model,
+    tool: (call) => tools.callTool({ ...call, prepared }),
+    lease: () => undefined,
+    leaseAfter: ({ lease }) => Promise.resolve(lease),
+  };
 }
 
 /** A failure that ends the execution; undefined for a cancellation or a bug, which Temporal shall see. */

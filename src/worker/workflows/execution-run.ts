@@ -37,6 +37,7 @@ import {
 import type { Prepared } from '../activities/types.ts';
 import { bookkeeping, createCalls, type Calls, fatalFailureOf } from './calls.ts';
 import { isPlanned, PlannedCalls } from './planned-calls.ts';
+import { askLeader, LeaseDesk } from './team-lease.ts';
 
 /** What one run hands to the next when Temporal suggests to continue as new. */
 export interface Carried {
@@ -110,6 +111,7 @@ export class ExecutionRun {
   async walk(): Promise<AgentExecutionResult> {
     try {
       const prepared = (this.prepared ??= await this.prepare());
+      const calls = createCalls(prepared, this.spec.membership === undefined ? undefined : askLeader());
       this.planned = new PlannedCalls({
         executionId: this.state.executionId,
         prepared,
@@ -119,10 +121,14 @@ export class ExecutionRun {
           fold: (change) => {
             this.state = change(this.state);
           },
+          lease: () => calls.lease(),
+          ...(prepared.members === undefined
+            ? {}
+            : { leaseDesk: new LeaseDesk((question) => calls.leaseAfter(question)) }),
         },
       });
       for (const raw of this.earlyVerdicts.splice(0)) this.planned.onVerdict(raw);
-      await this.withinWallTime(prepared, () => this.loop(prepared, createCalls(prepared)));
+      await this.withinWallTime(prepared, () => this.loop(prepared, calls));
     } catch (error) {
       this.onEnd(error);
     }

@@ -16,6 +16,16 @@ const movedNote =
 
 const looks = workflow.proxyLocalActivities<Pick<AgentActivities, 'lookAtLease'>>({ startToCloseTimeout: '30s' });
 
+/** A call that nobody has taken from the queue of `lease`. */
+export interface LeaseQuestion {
+  readonly executionId: string;
+  readonly callId: string;
+  readonly lease: Lease;
+}
+
+/** Gives the lease as it is when its holder may live, else the one that takes its place. */
+export type FindLease = (question: LeaseQuestion) => Promise<Lease>;
+
 /** Where the tool calls of one run go; its state is the lease, which moves. */
 export class LeasedTools {
   private readonly prepared: PreparedAgent;
@@ -24,15 +34,23 @@ export class LeasedTools {
   private current: Lease;
   private isMoveTold = true;
   private look: Promise<Lease> | undefined;
+  private readonly find: FindLease;
 
-  constructor(prepared: PreparedAgent, lease: Lease, options: ToolOptions) {
+  constructor(prepared: PreparedAgent, lease: Lease, options: ToolOptions, find: FindLease = looks.lookAtLease) {
     this.prepared = prepared;
     this.options = options;
+    this.find = find;
     this.firstLookMs = Math.min(prepared.timing.leaseLookMs ?? lookMsMax, lookMsMax);
     this.current = lease;
   }
 
   get lease(): Lease {
+    return this.current;
+  }
+
+  /** For a member of the team, whose lease is this one. */
+  async leaseAfter({ executionId, callId, lease }: LeaseQuestion): Promise<Lease> {
+    if (lease.journalId === this.current.journalId) await this.hasMoved(this.current, executionId, callId);
     return this.current;
   }
 
@@ -49,7 +67,7 @@ export class LeasedTools {
         const untaken = untakenOf(error);
         if (untaken === undefined) throw error;
         isDoubtful ||= hadAttempts(untaken);
-        if (!(await this.hasMoved(lease, call))) continue;
+        if (!(await this.hasMoved(lease, call.executionId, call.call.callId))) continue;
         mayHaveStarted ||= isDoubtful;
         isDoubtful = false;
         lookMs = this.firstLookMs / lookFactor;
@@ -71,12 +89,9 @@ export class LeasedTools {
   }
 
   /** Calls that run side by side look once. */
-  private async hasMoved(from: Lease, { executionId, call: { callId } }: ToolCall): Promise<boolean> {
+  private async hasMoved(from: Lease, executionId: string, callId: string): Promise<boolean> {
     if (this.current !== from) return true;
-    const { membership } = this.prepared;
-    this.look ??= looks
-      .lookAtLease({ executionId, callId, lease: from, ...(membership === undefined ? {} : { membership }) })
-      .finally(() => (this.look = undefined));
+    this.look ??= this.find({ executionId, callId, lease: from }).finally(() => (this.look = undefined));
     const lease = await this.look;
     if (lease.journalId === from.journalId) return false;
     if (this.current === from) {

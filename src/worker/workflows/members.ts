@@ -1,6 +1,6 @@
 // How a leader's task is done by members of its team: child workflows of the agent's own kind, waited for without holding a slot.
 import * as workflow from '@temporalio/workflow';
-import type { AgentState, PendingCall, PreparedAgent, TeamMember } from '../../agent/state.ts';
+import type { AgentState, Lease, PendingCall, PreparedAgent, TeamMember } from '../../agent/state.ts';
 import { applySpent, isWorthStarting, sliceOf, type Slice } from '../../agent/team.ts';
 import type { CallPlan } from '../../protocol/tool.ts';
 import {
@@ -12,6 +12,7 @@ import {
   type AgentExecutionResult,
 } from '../../protocol/workflow.ts';
 import type { ToolFact } from '../activities/types.ts';
+import type { LeaseDesk } from './team-lease.ts';
 
 type MemberPlan = Extract<CallPlan, { type: 'member' }>;
 
@@ -20,6 +21,10 @@ export interface Leader {
   readonly prepared: PreparedAgent;
   readonly state: () => AgentState;
   readonly fold: (change: (state: AgentState) => AgentState) => void;
+  /** As it stands now. */
+  readonly lease: () => Lease | undefined;
+  /** Where members ask for it when nobody takes their calls. */
+  readonly leaseDesk?: LeaseDesk;
 }
 
 interface Answer {
@@ -86,7 +91,13 @@ async function runChild(leader: Leader, input: AgentExecutionInput): Promise<Age
     },
   );
   let isOver = false;
-  const relayed = relayPause(leader, child, () => isOver);
+  // A cancel reaches the member by itself; a paused one must be told to go on all the same, and so must one that asks.
+  const relayed = workflow.CancellationScope.nonCancellable(() =>
+    Promise.all([
+      relayPause(leader, child, () => isOver),
+      leader.leaseDesk?.serve(input.execution_id, child, () => isOver),
+    ]),
+  );
   try {
     return await child.result();
   } finally {
@@ -101,18 +112,15 @@ async function relayPause(
   child: workflow.ChildWorkflowHandle<(input: AgentExecutionInput) => Promise<AgentExecutionResult>>,
   isOver: () => boolean,
 ): Promise<void> {
-  // A cancel reaches the member by itself, and a paused one must be told to go on all the same.
-  await workflow.CancellationScope.nonCancellable(async () => {
-    for (let isPaused = false; ;) {
-      await workflow.condition(() => isOver() || leader.state().isPaused !== isPaused);
-      if (isOver()) return;
-      isPaused = leader.state().isPaused;
-      const name = isPaused ? signalNames.pause : signalNames.resume;
-      const executionId = child.workflowId.slice(teamWorkflowId('').length);
-      // It has just ended.
-      await child.signal(name, { execution_id: executionId }).catch(() => undefined);
-    }
-  });
+  for (let isPaused = false; ;) {
+    await workflow.condition(() => isOver() || leader.state().isPaused !== isPaused);
+    if (isOver()) return;
+    isPaused = leader.state().isPaused;
+    const name = isPaused ? signalNames.pause : signalNames.resume;
+    const executionId = child.workflowId.slice(teamWorkflowId('').length);
+    // It has just ended.
+    await child.signal(name, { execution_id: executionId }).catch(() => undefined);
+  }
 }
 
 function inputOf(
@@ -122,6 +130,7 @@ function inputOf(
 ): AgentExecutionInput {
   const { prepared } = leader;
   const { executionId: teamExecutionId, turn } = leader.state();
+  const lease = leader.lease();
   return {
     execution_id: executionId,
     agent_id: member.id,
@@ -136,7 +145,7 @@ function inputOf(
       default_model: prepared.model,
       parent_message_id: `${teamExecutionId}:${turn}:model`,
       ...(prepared.workingDirectory === undefined ? {} : { working_directory: prepared.workingDirectory }),
-      ...(prepared.lease === undefined ? {} : { lease: prepared.lease }),
+      ...(lease === undefined ? {} : { lease }),
     },
   };
 }
