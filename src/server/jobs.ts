@@ -33,6 +33,9 @@ export function definitionOf(deps: ServerDeps, given: Given, current?: JobDefini
   const isSameEntity = typeof given.entity_id !== 'string' && entityType === current?.entityType;
   const prompt = given.prompt_template ?? given.prompt ?? current?.prompt;
   if (prompt === undefined) throw invalid('The job has no prompt', 'send prompt_template');
+  const trigger = triggerOf(given, current?.trigger);
+  if (hasTimes(trigger) && !renderPrompt(prompt, undefined).ok)
+    throw invalid('The prompt names {{.body}}, and a run at a time has none', 'only a webhook or a trigger brings one');
   const queue = given.worker_queue_id ?? given.worker_queue_name;
   const keep = <T>(value: T | null | undefined, before: T | null | undefined): T | null =>
     // Null takes a value away, absence leaves it.
@@ -41,7 +44,7 @@ export function definitionOf(deps: ServerDeps, given: Given, current?: JobDefini
     name: given.name ?? current?.name ?? '',
     description: keep(given.description, current?.description),
     isEnabled: given.enabled ?? current?.isEnabled ?? true,
-    trigger: triggerOf(given, current?.trigger),
+    trigger,
     entityType,
     entityId: isSameEntity ? current.entityId : findResource(deps, entityType, given.entity_id ?? 'default').id,
     prompt,
@@ -79,6 +82,10 @@ function triggerOf(given: Given, current: Trigger | undefined): Trigger {
   return { type };
 }
 
+function hasTimes(trigger: Trigger): trigger is Extract<Trigger, { type: 'cron' | 'interval' }> {
+  return trigger.type === 'cron' || trigger.type === 'interval';
+}
+
 function invalid(detail: string, hint?: string): HttpProblem {
   return new HttpProblem(400, detail, { code: 'job_invalid', hint });
 }
@@ -95,7 +102,7 @@ export function problemOf({ store }: Pick<ServerDeps, 'store'>, { definition }: 
 export function wantedSchedule(deps: Pick<ServerDeps, 'store'>, job: JobRecord): WantedSchedule | null {
   const { id, definition } = job;
   const { trigger, entityType, entityId, queueId, prompt, systemPrompt, modelId, limits, name } = definition;
-  if (trigger.type !== 'cron' && trigger.type !== 'interval') return null;
+  if (!hasTimes(trigger)) return null;
   const runtime = deps.store.resources.find(entityType, entityId)?.body['runtime'];
   const wanted = {
     jobId: id,
@@ -179,7 +186,7 @@ export function showJob(
   const counts = store.jobs.countsOf(id);
   const [lastId] = store.jobs.executionsOf(id, { limit: 1, skip: 0 });
   const last = lastId === undefined ? null : store.executions.find(lastId);
-  const hasTimes = trigger.type === 'cron' || trigger.type === 'interval';
+  const isScheduled = hasTimes(trigger);
   return {
     id,
     organization_id: organizationId,
@@ -200,10 +207,10 @@ export function showJob(
     worker_queue_name: store.queues.find(definition.queueId)?.name ?? null,
     execution_environment: definition.executionEnvironment,
     limits: definition.limits,
-    overlap_policy: hasTimes ? definition.overlapPolicy : null,
-    catch_up_seconds: hasTimes ? definition.catchUpSeconds : null,
+    overlap_policy: isScheduled ? definition.overlapPolicy : null,
+    catch_up_seconds: isScheduled ? definition.catchUpSeconds : null,
     webhook_url: trigger.type === 'webhook' ? `${origin}${webhookPath(id)}` : null,
-    temporal_schedule_id: hasTimes ? scheduleIdOf(id) : null,
+    temporal_schedule_id: isScheduled ? scheduleIdOf(id) : null,
     problem:
       problemOf(deps, job) ??
       (job.isSynced ? null : 'Temporal has not heard of its last change yet; it is told by itself'),

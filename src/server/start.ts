@@ -114,9 +114,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const stop = async (): Promise<void> => {
       stopping.abort();
       await drain(server, clock);
+      const schedulerStopped = jobScheduler?.stop();
       await temporal.close();
       await reconciler?.stop();
-      await jobScheduler?.stop();
+      await schedulerStopped;
       events.close();
       store.close();
     };

@@ -144,6 +144,10 @@ describe('a job', () => {
       '--timeout',
       '5m',
       '--disabled',
+      '--env',
+      'A=b',
+      '--max-cost',
+      '0.5',
     ]);
     const changed = await jsonOf<Job>([
       'update',
@@ -163,7 +167,8 @@ describe('a job', () => {
       cron_timezone: 'Europe/Berlin',
       overlap_policy: 'allow_all',
       enabled: false,
-      execution_environment: { timeout: 300, working_dir: '/' },
+      execution_environment: { timeout: 300, working_dir: '/', env_vars: { A: 'b' } },
+      limits: { max_cost_usd: 0.5 },
     });
     expect(await jsonOf<Job>(['update', 'changed', '--manual'])).toMatchObject({
       trigger_type: 'manual',

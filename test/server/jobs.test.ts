@@ -84,6 +84,7 @@ describe('what is refused', () => {
     ['half a second', { interval_seconds: 0.5 }, 422, 'interval_seconds'],
     ['cron without times', { trigger_type: 'cron' }, 400, 'cron_schedule is missing'],
     ['a webhook with times', { trigger_type: 'webhook', interval_seconds: 60 }, 400, 'takes no interval_seconds'],
+    ['a body that no time brings', { interval_seconds: 60, prompt: '{{.body.x}}' }, 400, 'names {{.body}}'],
     ['an unknown trigger', { trigger_type: 'moon' }, 422, 'trigger_type'],
     ['an unknown agent', { entity_id: 'nobody' }, 404, 'agent_not_found'],
     ['an unknown team', { entity_type: 'team', entity_id: 'nobody' }, 404, 'team_not_found'],
@@ -117,7 +118,7 @@ describe('what is refused', () => {
 
 describe('schedules', () => {
   test('one of a second fires with a signed input, one run at a time, until it is disabled, and again after that', async () => {
-    const { id, name } = await created({ interval_seconds: 1, limits: { cost_usd: 1 } });
+    const { id, name } = await created({ interval_seconds: 1, limits: { max_cost_usd: 1 } });
     const { info, action, policies } = await waitFor(
       () => scheduleOf(id).describe(),
       ({ info: now }) => now.numActionsTaken > 0 && now.numActionsSkippedOverlap > 0,
@@ -136,7 +137,7 @@ describe('schedules', () => {
     expect(input).toMatchObject({
       agent_id: expect.any(String),
       prompt: 'say hello',
-      limits: { cost_usd: 1 },
+      limits: { max_cost_usd: 1 },
       user_metadata: { job_id: id, job_name: name, trigger_type: 'interval' },
     });
 
@@ -386,6 +387,9 @@ describe('runs', () => {
     const report = (body: Record<string, unknown>) =>
       call('POST', `/api/v1/executions/${executionId}/job/${id}/status`, body);
     expect((await report({ status: 'running' })).status).toBe(202);
+    // Its answer comes with the report of its own worker.
+    expect((await report({ status: 'completed' })).status).toBe(202);
+    expect(await history(id)).toMatchObject([{ status: 'pending' }]);
     expect((await report({ status: 'FAILED', error_message: 'no such agent', duration_ms: 5 })).status).toBe(202);
     expect((await report({ status: 'completed' })).status).toBe(202);
     expect(await history(id)).toMatchObject([{ status: 'failed', error_message: 'no such agent' }]);

@@ -28,7 +28,13 @@ export function requestOf(prompt: string, config: Config, flags: StartFlags, cwd
   };
 }
 
-function environmentOf(flags: StartFlags, cwd: string): NonNullable<ExecuteRequest['execution_environment']> {
+type EnvironmentFlags = Pick<StartFlags, 'cwd' | 'timeout' | 'env' | 'env-file' | 'secret' | 'skill-dir'>;
+
+/** Where and with what the tools work; empty when no flag says anything. */
+export function environmentOf(
+  flags: EnvironmentFlags,
+  cwd: string,
+): NonNullable<ExecuteRequest['execution_environment']> {
   const variables = readVariables({ pairs: flags.env, file: flags['env-file'], cwd });
   return {
     ...(flags.cwd === undefined ? {} : { working_dir: resolve(cwd, flags.cwd) }),

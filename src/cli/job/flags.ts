@@ -1,5 +1,4 @@
 // The flags that describe a job, and what they ask the control plane for.
-import { resolve } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import type { ControlPlaneClient } from '../../controlplane/client.ts';
 import { cronProblem } from '../../protocol/cron.ts';
@@ -11,7 +10,9 @@ import {
   type Job,
   type UpdateJob,
 } from '../../protocol/jobs.ts';
+import { startFlags } from '../exec/flags.ts';
 import { readPrompt } from '../exec/prompt.ts';
+import { environmentOf } from '../exec/request.ts';
 import { findEntity, findQueue } from '../exec/target.ts';
 import { type ArgDeclarations, usage, type ValuesOf } from '../flags.ts';
 import { lookUp } from '../lookup.ts';
@@ -45,7 +46,7 @@ export const jobFlags = {
   'system-prompt': { type: 'text', valueName: 'text', description: 'system prompt of its runs' },
   model: { type: 'text', valueName: 'id', defaultText: 'that of the agent', description: 'model of its runs' },
   queue: { type: 'text', valueName: 'id|name', description: 'queue of its runs' },
-  cwd: { type: 'path', valueName: 'directory', description: 'working directory of the tools' },
+  cwd: startFlags.cwd,
   timeout: {
     type: 'duration',
     minMs: 1_000,
@@ -53,6 +54,11 @@ export const jobFlags = {
     valueName: 'duration',
     description: 'end a run after so long',
   },
+  'max-cost': { ...startFlags['max-cost'], description: 'end a run when its model calls have cost so much' },
+  env: startFlags.env,
+  'env-file': startFlags['env-file'],
+  secret: startFlags.secret,
+  'skill-dir': { ...startFlags['skill-dir'], description: 'folder with skills for its runs' },
   overlap: {
     type: 'choice',
     choices: overlapPolicies,
@@ -101,10 +107,7 @@ export async function jobFieldsOf(
   { client, config, cwd }: JobFlagsContext,
 ): Promise<UpdateJob> {
   const hasPrompt = args.prompt !== undefined || args['prompt-file'] !== undefined;
-  const environment = {
-    ...(args.cwd === undefined ? {} : { working_dir: resolve(cwd, args.cwd) }),
-    ...(args.timeout === undefined ? {} : { timeout: Math.ceil(args.timeout / 1000) }),
-  };
+  const environment = environmentOf(args, cwd);
   return {
     ...(args.cron === undefined ? {} : { trigger_type: 'cron' as const, cron_schedule: args.cron }),
     ...(args.timezone === undefined ? {} : { cron_timezone: args.timezone }),
@@ -119,6 +122,7 @@ export async function jobFieldsOf(
     ...(args.queue === undefined ? {} : { worker_queue_id: (await findQueue(client, config, args.queue)).id }),
     ...(Object.keys(environment).length === 0 ? {} : { execution_environment: environment }),
     ...(args['catch-up'] === undefined ? {} : { catch_up_seconds: wholeSeconds(args['catch-up']) }),
+    ...(args['max-cost'] === undefined ? {} : { limits: { max_cost_usd: args['max-cost'] } }),
     system_prompt: args['system-prompt'],
     model_id: args.model,
     overlap_policy: args.overlap,

@@ -240,18 +240,20 @@ function addReports(app: Hono, deps: ServerDeps): void {
     '/api/v1/executions/:id/job/:job/status',
     route({
       summary: 'Report how a scheduled run ended (workers)',
-      description: 'What its execution has reported itself stands.',
+      description:
+        'Counts only for a run that failed before its execution began: the others report their end themselves.',
       tag,
       answers: { 202: v.object({ success: v.boolean() }) },
       refusals: [404, 422],
     }),
     jsonBody(jobStatusSchema),
     (context) => {
-      const { id } = findExecution(deps, context.req.param('id'));
+      const { id, status: current } = findExecution(deps, context.req.param('id'));
       const { status: given, error_message: errorMessage } = context.req.valid('json');
       const status = executionStatuses.find((known) => known === given.toLowerCase());
-      // A run that failed before its execution began is told by nobody else.
-      if (status !== undefined && terminalStatuses.has(status))
+      // Of one that has begun, the worker of the execution reports the end, with the answer: it may come later than this.
+      const isEnd = status !== undefined && status !== 'completed' && terminalStatuses.has(status);
+      if (isEnd && current === 'pending')
         advance(deps, id, { status, errorMessage: errorMessage ?? undefined }, 'worker');
       return context.json({ success: true }, 202);
     },
