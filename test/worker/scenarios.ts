@@ -30,9 +30,10 @@ export async function startScenarios(dialect: Dialect): Promise<Scenarios> {
   const all = new Map<string, { requests: Request[]; times: number[]; replies: readonly ScenarioReply[] }>();
   const start = dialect === 'openai' ? startScriptedOpenAi : startScriptedAnthropic;
   const server = await start((request) => {
-    // The last one: a conversation may go on from another one's.
+    // The last one that a person named: a conversation may go on from another one's, and a leader names those of its members.
+    const messages = request.body['messages'] as { role: string }[];
     const tag =
-      JSON.stringify(request.body['messages'])
+      JSON.stringify(messages.filter(({ role }) => role === 'user'))
         .match(/scenario-\d+/g)
         ?.at(-1) ?? '';
     const scenario = all.get(tag);

@@ -247,13 +247,14 @@ test('when the worker that holds the workspace is gone, all members go on on the
 }, 90_000);
 
 test('`kubiya exec team` runs a team by its name and shows whose work it is', async () => {
-  const ada = models.add([runs(shell('echo from-ada')), says('Ada is quick.')]);
+  const ada = models.add([runs(shell('echo from-ada')), says('Ada is\nquick.')]);
   const leader = models.add([delegates(ask('Ada', ada)), says('The team is done.')]);
   const words = ['exec', 'team', 'crew', `Do ${leader.tag}`, '--queue', queueName];
   const text = await lab.run(words);
-  expect(text).toMatchObject({ code: 0, stdout: expect.stringContaining('The team is done.') });
-  expect(text.stdout + text.stderr).toContain('Ada');
-  expect(text.stdout + text.stderr).toContain('run_shell_command');
+  expect(text).toMatchObject({ code: 0, stdout: 'The team is done.\n' });
+  expect(text.stderr).toMatch(/^\[Ada\] > run_shell_command echo from-ada$/m);
+  expect(text.stderr).toContain('[Ada]   | from-ada\n');
+  expect(text.stderr).toContain('[Ada] Ada is\n[Ada] quick.\n');
   const unknown = await lab.run(['exec', 'team', 'nobody', 'x']);
   expect(unknown.code).toBe(4);
   expect(failureOf(unknown).error).toMatch(/nobody/);

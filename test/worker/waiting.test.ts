@@ -180,3 +180,23 @@ test('an approval outlives its worker: the verdict that came in between counts',
   lab = await lab.restartWorker();
   expect(await lab.server.ended(id, limitMs)).toMatchObject({ status: 'completed', response: 'alive' });
 }, 60_000);
+
+test('exec says which command answers an approval, follows it, and exits 8 when it is denied', async () => {
+  for (const [verb, code] of [
+    ['approve', 0],
+    ['reject', 8],
+  ] as const) {
+    const scenario = models.add([calls(asks(`${verb} me`, { message: 'line 1\nline 2' })), says('so be it')]);
+    const words = ['exec', 'agent', 'waiter', '--queue', queueName, '--model', 'openai/x', scenario.tag];
+    const result = await lab.run(words, {
+      during: async (_, printed) => {
+        const told = (): string | undefined => /execution approve ([0-9a-f-]{36})/.exec(printed().stderr)?.[1];
+        await until(() => told() !== undefined, { limitMs });
+        await settle(await approvalOf(told() ?? ''), verb);
+      },
+    });
+    expect({ verb, code: result.code }).toEqual({ verb, code });
+    expect(result.stderr).toContain(`approval needed: ${verb} me\n  | line 1\n  | line 2\n`);
+    expect(result.stderr).toMatch(verb === 'approve' ? /^approved/m : /^denied/m);
+  }
+}, 60_000);
