@@ -396,6 +396,7 @@ export const createTeamSchema = v.object({
   runtime: optionalText,
   /** `member_ids`, `instructions` and what else the cloud keeps of a team. */
   configuration: v.nullish(v.looseObject({ member_ids: v.nullish(strings) })),
+  environment_ids: v.nullish(strings),
   skill_ids: v.nullish(strings),
   execution_environment: v.nullish(executionEnvironmentSchema),
 });
@@ -409,6 +410,7 @@ export const teamSchema = v.object({
   description: optionalText,
   runtime: optionalText,
   configuration: v.nullish(object),
+  environment_ids: v.nullish(strings),
   skill_ids: v.nullish(strings),
   execution_environment: v.nullish(executionEnvironmentSchema),
   status: optionalText,

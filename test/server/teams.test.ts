@@ -96,9 +96,12 @@ test('of skills of one name the environment has the first word, then the team, t
   const all = await shell('shell-all');
   const everywhere = await shell('shell-environment');
   const ofTeam = await shell('shell-team');
+  const ofHall = await shell('shell-hall');
   const own = await shell('shell-agent');
   const environment = await create('environments', { name: 'staging', skill_ids: [everywhere, all] });
-  const team = await create('teams', { name: 'skilled', skill_ids: [ofTeam, all] });
+  const hall = await create('environments', { name: 'hall', skill_ids: [ofHall, all] });
+  const team = await create('teams', { name: 'skilled', skill_ids: [ofTeam, all], environment_ids: ['hall'] });
+  expect((await call('GET', `/api/v1/teams/${team}`)).body).toMatchObject({ environment_ids: [hall] });
   // By name: what is written are ids.
   const agent = await create('agents', {
     name: 'heir',
@@ -122,8 +125,9 @@ test('of skills of one name the environment has the first word, then the team, t
   expect(resolved.body).toMatchObject([
     { name: 'shell-environment', source: 'environment', inherited: true },
     { name: 'shell-all', source: 'environment', inherited: true, configuration: { timeout: 1 } },
+    { name: 'shell-hall', source: 'environment', inherited: true },
     { name: 'shell-team', source: 'team', inherited: true },
     { name: 'shell-agent', source: 'agent', inherited: false },
   ]);
-  expect(resolved.body).toHaveLength(4);
+  expect(resolved.body).toHaveLength(5);
 });

@@ -60,6 +60,7 @@ export const modelDefaults: Body = {
 const teamDefaults: Body = {
   description: null,
   runtime: 'default',
+  environment_ids: [],
   configuration: {},
   execution_environment: null,
   status: 'active',
@@ -71,6 +72,10 @@ export function catalogRoutes(deps: ServerDeps): Hono[] {
     const found = store.resources.find(kind, String(named));
     if (found === null) throw unknownReference(kind, String(named));
     return found.id;
+  };
+  const withEnvironments = (body: Body): Body => {
+    const { environment_ids: named } = body;
+    return Array.isArray(named) ? { ...body, environment_ids: named.map((one) => idOf('environment', one)) } : body;
   };
   return [
     resourceRoutes(deps, {
@@ -91,14 +96,8 @@ export function catalogRoutes(deps: ServerDeps): Hono[] {
       answer: agentSchema,
       defaults: agentDefaults,
       check: (body) => {
-        const { environment_ids: environments, team_id: team } = body;
-        return {
-          ...body,
-          ...(Array.isArray(environments)
-            ? { environment_ids: environments.map((named) => idOf('environment', named)) }
-            : {}),
-          ...(typeof team === 'string' ? { team_id: idOf('team', team) } : {}),
-        };
+        const { team_id: team } = body;
+        return { ...withEnvironments(body), ...(typeof team === 'string' ? { team_id: idOf('team', team) } : {}) };
       },
       beforeDelete: (agent) => refuseMember(deps, agent),
     }),
@@ -109,7 +108,7 @@ export function catalogRoutes(deps: ServerDeps): Hono[] {
       update: updateTeamSchema,
       answer: teamSchema,
       defaults: teamDefaults,
-      check: (body) => checkedTeam(deps, body),
+      check: (body) => checkedTeam(deps, withEnvironments(body)),
       beforeDelete: (team) => releaseAgents(deps, team),
       takenStatus: 400,
     }),

@@ -20,7 +20,8 @@ export function skillAssociationRoutes(deps: ServerDeps): Hono {
     `${root}/:type{agents|teams}/:id/skills/resolved`,
     route({
       summary: 'The skills that an agent or a team works with',
-      description: 'Environments first, then the team, then the agent; of two skills of one name the first stands.',
+      description:
+        'Environments of the agent, then of its team, then the team, then the agent; of two skills of one name the first stands.',
       tag,
       answers: { 200: v.array(resolvedSkillResponseSchema) },
       refusals: [404],
@@ -75,16 +76,22 @@ function entityOf(deps: ServerDeps, context: Context): { kind: ResourceKind; res
 }
 
 function resolvedSkills(deps: ServerDeps, kind: 'agent' | 'team', entity: Resource): Body[] {
-  const environments = Array.isArray(entity.body['environment_ids']) ? entity.body['environment_ids'].map(String) : [];
-  const teamId = entity.body['team_id'];
+  const teamId = kind === 'agent' ? entity.body['team_id'] : undefined;
+  const team = typeof teamId === 'string' ? deps.store.resources.find('team', teamId) : null;
+  const environments = [...environmentsOf(entity), ...(team === null ? [] : environmentsOf(team))];
   const found = [
     ...environments.flatMap((id) => attachedSkills(deps, 'environment', id, true)),
-    ...(typeof teamId === 'string' ? attachedSkills(deps, 'team', teamId, true) : []),
+    ...(team === null ? [] : attachedSkills(deps, 'team', team.id, true)),
     ...attachedSkills(deps, kind, entity.id, false),
   ];
   const byName = new Map<unknown, Body>();
   for (const skill of found) if (!byName.has(skill['name'])) byName.set(skill['name'], skill);
   return [...byName.values()];
+}
+
+function environmentsOf({ body }: Resource): string[] {
+  const ids = body['environment_ids'];
+  return Array.isArray(ids) ? ids.map(String) : [];
 }
 
 function attachedSkills({ store }: ServerDeps, source: ResourceKind, entityId: string, inherited: boolean): Body[] {

@@ -2,7 +2,7 @@
 import { terminalStatuses, type ExecutionStatus } from '../../protocol/workflow.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
 import { askOf, onceOnly } from './approvals.ts';
-import type { AgentActivities, ExecutionLook } from './types.ts';
+import type { AgentActivities, ExecutionLook, PlanOf } from './types.ts';
 
 /** What another agent answers is one output of a tool. */
 const answerCharactersMax = 100_000;
@@ -50,6 +50,8 @@ export function createRemoteExecutions(session: Session, { controlPlane, redacto
         };
       }),
     sendFollowUp: async ({ call, plan }) => {
+      const refusal = await refusalOf(plan);
+      if (refusal !== undefined) return { ok: false, problem: refusal };
       const body = { message: plan.message, message_id: call.callId };
       const sent = await askOf(() => controlPlane.sendMessage(plan.executionId, body, onceOnly));
       return sent.ok ? { ok: true, value: null } : sent;
@@ -58,6 +60,16 @@ export function createRemoteExecutions(session: Session, { controlPlane, redacto
       await askOf(() => controlPlane.cancelExecution(executionId, onceOnly));
     },
   };
+
+  /** Which agent an execution is of is only known here; the agent's skill says which ones it may speak to. */
+  async function refusalOf({ executionId, allowedEntities }: PlanOf<'follow_up'>): Promise<string | undefined> {
+    if (allowedEntities === undefined) return undefined;
+    const asked = await askOf(() => controlPlane.getExecution(executionId, onceOnly));
+    if (!asked.ok) return asked.problem;
+    const names = [asked.value.entity_id, asked.value.entity_name];
+    if (names.some((name) => typeof name === 'string' && allowedEntities.includes(name))) return undefined;
+    return `The execution ${executionId} is of none of the agents and teams that may be used (${allowedEntities.join(', ')})`;
+  }
 
   async function conversationOf(executionId: string): Promise<{ count: number; answer: string } | undefined> {
     const session = await askOf(() => controlPlane.getSession(executionId, onceOnly));
