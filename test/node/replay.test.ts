@@ -35,7 +35,7 @@ async function replayInNode(paths: readonly string[]): Promise<readonly Replay[]
 
 test('every history replays, and one that this workflow cannot have written is refused', async () => {
   const foreign = join(directory, 'foreign.json');
-  const completed = histories.find((path) => path.endsWith('-completed.json')) ?? '';
+  const completed = histories.find((path) => path.endsWith('/v1-completed.json')) ?? '';
   writeFileSync(foreign, readFileSync(completed, 'utf8').replaceAll('"callTool"', '"callAnother"'));
   const replays = await replayInNode([...histories, foreign]);
   expect(histories.length).toBeGreaterThanOrEqual(5);

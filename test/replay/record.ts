@@ -1,30 +1,23 @@
 // Records the histories that replay.test.ts replays: `bun test/replay/record.ts`, once for each version of a workflow, never over an old file.
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
 import { agentWorkflowId } from '../../src/protocol/workflow.ts';
 import { createHome } from '../support/binary.ts';
 import { startLocalServer, type LocalServer } from '../support/local-server.ts';
 import { until } from '../support/until.ts';
 import { startWorkerProcess } from '../support/worker-process.ts';
-import { fixtureSigningKey, historiesDirectory } from './fixtures.ts';
+import { createRecordingHome, saveHistory } from './recorder.ts';
 
 const version = process.argv[2] ?? 'v1';
 const queue = 'recorded';
-const home = createHome();
-mkdirSync(join(home.kubiyaHome, 'local'), { recursive: true, mode: 0o700 });
-writeFileSync(join(home.kubiyaHome, 'local/signing-key'), Buffer.from(fixtureSigningKey).toString('base64'), {
-  mode: 0o600,
-});
+const home = createRecordingHome();
 const server = await startLocalServer({ home });
 const worker = await startWorkerProcess({ home, queue, words: ['--model', 'kubiya/offline'] });
 try {
-  await record('completed', await finished(server, 'run `echo one`, `echo two`'));
-  await record('failed', await finished(server, 'run `false`'));
-  await record('cancelled', await cancelled(server));
-  await record('waiting', await waiting(server));
-  await record('paused', await paused(server));
-  await record('moved', await moved(server)); // the last one: it kills the worker
+  record('completed', await finished(server, 'run `echo one`, `echo two`'));
+  record('failed', await finished(server, 'run `false`'));
+  record('cancelled', await cancelled(server));
+  record('waiting', await waiting(server));
+  record('paused', await paused(server));
+  record('moved', await moved(server)); // the last one: it kills the worker
 } finally {
   if (!worker.process.hasExited) await worker.process.end('SIGTERM');
   await server.stop();
@@ -115,23 +108,6 @@ async function status(one: LocalServer, id: string, wanted: string): Promise<voi
   });
 }
 
-async function record(name: string, id: string): Promise<void> {
-  const path = join(historiesDirectory, `${version}-${name}.json`);
-  if (existsSync(path)) throw new Error(`${path} exists: a recorded history is never replaced, name a new version`);
-  const temporal = [...new Bun.Glob('temporal-*').scanSync(join(home.kubiyaHome, 'cache/temporal'))].find(
-    (file) => !file.endsWith('.ok'),
-  );
-  const program = resolve(home.kubiyaHome, 'cache/temporal', temporal ?? '');
-  const words = [
-    'workflow',
-    'show',
-    '--address',
-    server.temporalAddress,
-    '-w',
-    agentWorkflowId(id),
-    '--output',
-    'json',
-  ];
-  writeFileSync(path, execFileSync(program, words, { env: { HOME: home.directory } }));
-  console.log(path);
+function record(name: string, id: string): void {
+  saveHistory(home, server, `${version}-${name}`, agentWorkflowId(id));
 }
