@@ -1,4 +1,5 @@
 // Plans as files: `~/.kubiya/plans/<id>.json` of every plan that was made, and those that a person names.
+import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { KubiyaError, messageOf } from '../errors.ts';
@@ -11,6 +12,9 @@ import type { Paths } from './paths.ts';
 /** A plan of thirty tasks has some 20 kB, its prompt up to 800 kB. */
 export const planBytesMax = 2_000_000;
 
+/** A year of several a day; each has a few kB. */
+const plansKeptMax = 1_000;
+
 /** A name that is an id and cannot lead anywhere else. */
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
 
@@ -19,9 +23,20 @@ export function planFileOf(paths: Paths, planId: string): string | undefined {
 }
 
 /** Owner-only, because prompts are in it. Throws the system's error. */
-export function writePlan(path: string, plan: SavedPlan, directory?: string): void {
-  if (directory !== undefined) ensureSecureDirectory(directory);
+export function writePlan(path: string, plan: SavedPlan): void {
   writeFileAtomic(path, `${JSON.stringify({ ...plan, file_path: path }, null, 2)}\n`);
+}
+
+/** Among the plans that were made here, of which the oldest give way. Throws the system's error. */
+export function keepPlan(path: string, plan: SavedPlan, { plansDirectory }: Paths): void {
+  ensureSecureDirectory(plansDirectory);
+  writePlan(path, plan);
+  const names = readdirSync(plansDirectory).filter((name) => name.endsWith('.json'));
+  if (names.length <= plansKeptMax) return;
+  const files = names.map((name) => join(plansDirectory, name));
+  const changedMs = new Map(files.map((file) => [file, statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0]));
+  const byAge = files.toSorted((a, b) => (changedMs.get(a) ?? 0) - (changedMs.get(b) ?? 0));
+  for (const file of byAge.slice(0, files.length - plansKeptMax)) rmSync(file, { force: true });
 }
 
 export function readPlan(path: string): SavedPlan {

@@ -80,7 +80,12 @@ describe('GitHub Actions', () => {
 
 test('GitLab: sections fold, and foreign text cannot end them', async () => {
   const { stderr } = await run('gitlab');
-  const marks = [...stderr.matchAll(/\u001b\[0Ksection_(start|end):(\d+):(\w+)(\[collapsed=true\])?\r\u001b\[0K(.*)/g)];
+  const escape = String.fromCharCode(27);
+  const mark = new RegExp(
+    `${escape}\\[0Ksection_(start|end):(\\d+):(\\w+)(\\[collapsed=true\\])?\r${escape}\\[0K(.*)`,
+    'g',
+  );
+  const marks = [...stderr.matchAll(mark)];
   expect(marks.map(([, kind, , name, , title]) => [kind, name, title])).toEqual([
     ['start', 'kubiya_call_1', 'run_shell_command ls ::warning::100%'],
     ['end', 'kubiya_call_1', ''],

@@ -136,7 +136,7 @@ describe('several queues', () => {
     ]);
     expect(result.stderr).toMatch(/^\[(eu|us)\] completed in /);
     const keys = plane.requestsTo('POST', /execute$/).map(({ headers }) => headers['idempotency-key']);
-    expect(keys.toSorted()).toEqual(['k/eu', 'k/us']);
+    expect(new Set(keys)).toEqual(new Set(['k/eu', 'k/us']));
   });
 
   test('the exit code is the worst, JSON tells them apart', async () => {

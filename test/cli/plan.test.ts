@@ -104,7 +104,7 @@ describe('a plan', () => {
     expect([text.code, json.code, yaml.code]).toEqual([0, 0, 0]);
     expect(started(plane)).toEqual([]);
     const modes = plane.requestsTo('POST', /stream$/).map(({ body }) => (body as { quick_mode: boolean }).quick_mode);
-    expect(modes.toSorted()).toEqual([false, false, true]);
+    expect(modes.filter((isQuick) => isQuick)).toHaveLength(1);
   });
 
   test('is a line of the JSON stream', async () => {
@@ -134,7 +134,7 @@ describe('a plan', () => {
     const plane = await planeOf(stream);
     const result = await run(plane, ['upgrade with helm', '--yes']);
     expect(result.code).toBe(0);
-    expect(result.stderr).toContain(`${reason}`);
+    expect(result.stderr).toContain(reason);
     expect(result.stderr).toContain('so rules choose');
     expect(started(plane)[0]?.path).toBe(`/api/v1/agents/${deployerId}/execute`);
   });

@@ -21,7 +21,7 @@ export async function answerApproval(
   event: FollowedEvent,
   events: Pick<Lookahead<FollowedEvent, unknown>, 'watch'>,
 ): Promise<ApprovalAnswer> {
-  const id = String(event.data['approval_id'] ?? '');
+  const id = typeof event.data['approval_id'] === 'string' ? event.data['approval_id'] : '';
   const command = `\`kubiya execution approve ${executionId}\` or \`kubiya execution deny ${executionId}\` answers it`;
   if (questions === undefined || id === '') return { notice: command };
   const { confirm, isCancel } = await import('@clack/prompts');

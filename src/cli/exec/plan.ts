@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
 import type { Config } from '../../config/config.ts';
-import { planFileOf, writePlan } from '../../config/plans.ts';
+import { keepPlan, planFileOf, writePlan } from '../../config/plans.ts';
 import type { ControlPlaneClient } from '../../controlplane/client.ts';
 import { KubiyaError, messageOf } from '../../errors.ts';
 import { type Plan, type PlanRequest, planRequestSchema, type SavedPlan } from '../../protocol/planner.ts';
@@ -172,7 +172,7 @@ function keeper(
     note: async (changes) => {
       current = { ...current, ...changes };
       try {
-        if (own !== undefined) writePlan(own, current, config.paths.plansDirectory);
+        if (own !== undefined) keepPlan(own, current, config.paths);
         if (copy !== undefined) writePlan(copy, current);
       } catch (error) {
         await output.note(`the plan was not saved: ${messageOf(error)}`);

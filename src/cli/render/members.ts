@@ -38,7 +38,8 @@ export function createMembers(
   return {
     event: async ({ type, data }) => {
       if (type.startsWith('member_thinking') && !options.isVerbose) return;
-      const member = memberOf(String(data['member_name'] ?? 'member'));
+      const name = data['member_name'];
+      const member = memberOf(typeof name === 'string' ? name : 'member');
       await member.renderer.event({ ...ofAgent(type, data), timestamp: '' });
       if (!closing.has(type)) return;
       await member.renderer.pause();

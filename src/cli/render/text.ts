@@ -152,7 +152,8 @@ class TextState {
   /** On a terminal a note needs a line of its own; an answer that goes elsewhere must not be broken by one. */
   async #prepareNote(): Promise<void> {
     await this.#endThinking();
-    if (this.#output.stdout.isTty) await this.#endAnswer();
+    const { stdout, stderr } = this.#output;
+    if (stdout.isTty || stdout === stderr) await this.#endAnswer();
   }
 
   async #answer(messageId: string, content: string): Promise<void> {
