@@ -134,7 +134,7 @@ class Lane {
     if (!isChunk) this.outbox.append(delivery);
     this.queue.push(delivery);
     this.counters.queued++;
-    this.wake(delivery.kind === 'event' && delivery.event.event_type.startsWith('tool_') ? toolGatherMs : 0);
+    this.wake(delivery.kind === 'event' && /^(member_)?tool_/.test(delivery.event.event_type) ? toolGatherMs : 0);
   }
 
   wake(delayMs = 0): void {
@@ -265,9 +265,11 @@ function isSuperseded(event: WireEvent): boolean {
 function chunkField(eventType: string): 'content' | 'thinking' | undefined {
   switch (eventType) {
     case 'message_chunk':
+    case 'member_message_chunk':
     case 'tool_output':
       return 'content';
     case 'thinking_delta':
+    case 'member_thinking_delta':
       return 'thinking';
     default:
       return undefined;

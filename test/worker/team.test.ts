@@ -80,7 +80,7 @@ test('members work side by side in one workspace, and the leader gets their answ
   expect(toolResults(ada, 1)).toEqual([expect.stringContaining('of-bob')]);
   expect(toolResults(bob, 1)).toEqual([expect.stringContaining('of-ada')]);
   expect(toolResults(leader, 1)).toEqual(['Ada is done.', 'Bob is done.']);
-  const [system, prompt] = leader.requests[0]?.body['messages'] as { content: string }[];
+  const [system, prompt] = (leader.requests[0]?.body['messages'] ?? []) as { content: string }[];
   expect(system?.content).toContain('Lead well.');
   for (const name of ['Ada', 'Bob', 'Cleo']) expect(system?.content).toContain(`${name} does what ${name} does`);
   expect(prompt?.content).toContain(leader.tag);
@@ -168,6 +168,18 @@ test('pause and resume reach the members', async () => {
   expect(ada.requests).toHaveLength(1);
   await api('POST', `executions/${id}/resume`);
   expect(await lab.server.ended(id, 30_000)).toMatchObject({ status: 'completed', response: 'So did I.' });
+}, 60_000);
+
+test('a member that waits for an approval gets the answer of a person', async () => {
+  const asks = { name: 'wait_for_approval', arguments: { title: 'Delete everything?' } };
+  const ada = models.add([{ type: 'calls', calls: [asks] }, says('Ada may do it.')]);
+  const { id } = await begin([delegates(ask('Ada', ada)), says('So it was done.')]);
+  const waiting = async () =>
+    (await api('GET', `approvals?execution_id=${id}`)) as { id: string; status: string }[] | undefined;
+  await until(async () => ((await waiting())?.length ?? 0) > 0);
+  await api('POST', `approvals/${(await waiting())?.[0]?.id}/approve`, {});
+  expect(await lab.server.ended(id, 30_000)).toMatchObject({ status: 'completed', response: 'So it was done.' });
+  expect(toolResults(ada, 1)[0]).toMatch(/^Approved/);
 }, 60_000);
 
 test('a cancel ends the members and their tools before the team has ended', async () => {

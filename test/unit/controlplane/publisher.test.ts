@@ -75,6 +75,27 @@ test('order holds across events and reports, and adjacent chunks become one', as
   expect(readdirSync(directory)).toEqual([]);
 });
 
+test('what members of a team say is joined as well, each for itself', async () => {
+  const sink = recorder();
+  const publisher = publisherFor(sink);
+  const said = (index: number, member: string): AgentEvent => ({
+    event_id: `${member}${index}`,
+    event_type: 'member_message_chunk',
+    data: {
+      role: 'assistant',
+      content: `${index}`,
+      is_chunk: true,
+      message_id: member,
+      member_name: member,
+      parent_message_id: 'p',
+    },
+    timestamp,
+  });
+  for (const event of [said(1, 'ada'), said(2, 'ada'), said(3, 'bob'), said(4, 'ada')]) publisher.publish('e', event);
+  expect(await publisher.flush('e', 1_000)).toBe(true);
+  expect(sink.arrived).toEqual(['ada1', 'bob3', 'ada4']);
+});
+
 test('a control plane that is away holds nobody up and gets everything, once, when it is back', async () => {
   let isAway = true;
   const sink = recorder(() => (isAway ? unreachable() : undefined));
