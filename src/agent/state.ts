@@ -111,6 +111,8 @@ export interface PreparedAgent {
     readonly description: string;
     readonly path: string;
   }[];
+  /** The agent's turns are runs of the `claude` program. */
+  readonly claudeCode?: { readonly permissionMode: string };
   /** JSON Schema that the last answer has to match. */
   readonly outputSchema?: Readonly<Record<string, unknown>>;
   readonly price?: ModelPrice;

@@ -5,10 +5,10 @@ import { KubiyaError, messageOf } from '../../errors.ts';
 import { ensureSecureDirectory } from '../../lib/secure-directory.ts';
 import type { ResolvedEnvironment } from '../../protocol/control-plane.ts';
 import { ownerExecutionId } from '../../protocol/workflow.ts';
+import type { McpConfiguration } from '../../tools/mcp/configuration.ts';
 import { createMcpTools } from '../../tools/mcp/tools.ts';
 import { createSkillReader, readSkillFolders } from '../../tools/skill-folder.ts';
 import { createTeamTools } from '../../tools/team.ts';
-import type { Tool } from '../../tools/tool.ts';
 import { createToolset, type Toolset } from '../../tools/toolset.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
 import { readMcpConfiguration, targetsOf, textValues } from './mcp.ts';
@@ -24,6 +24,8 @@ export interface ExecutionContext {
 export interface ExecutionContexts {
   /** Built once in this worker, again by the next worker that touches the execution. */
   of(executionId: string, prepared: PreparedAgent): Promise<ExecutionContext>;
+  /** The servers, for a runtime that runs them itself. */
+  mcpOf(executionId: string, prepared: PreparedAgent): Promise<McpConfiguration>;
   environmentOf(kind: EntityKind, entityId: string, executionId: string): Promise<ResolvedEnvironment>;
   forget(executionId: string): void;
 }
@@ -42,33 +44,36 @@ export function createExecutionContexts(session: Session, deps: WorkerDeps): Exe
     const workspace = workspaceOf(session, executionId, prepared.workingDirectory);
     const secrets = textValues(resolved.secrets_resolved);
     for (const secret of Object.values(secrets)) deps.redactor.register(secret);
+    const targets = targetsOf(serversOf(prepared, resolved, workspace));
     return {
       toolset: createToolset(prepared.skills, [
         ...createTeamTools(prepared.members ?? []),
         ...createSkillReader(prepared.skillInstructions ?? []),
-        ...mcpToolsOf(prepared, resolved, workspace),
+        ...createMcpTools(prepared.mcpTools ?? [], { targets, servers: deps.mcp }),
       ]),
       environment: { ...session.toolEnvironment, ...textValues(resolved.env_vars), ...secrets },
       workspace,
     };
   };
-  const mcpToolsOf = (
+  const serversOf = (
     prepared: PreparedAgent,
     environment: ResolvedEnvironment,
     workspace: string,
-  ): readonly Tool[] => {
-    if (prepared.mcpTools === undefined) return [];
+  ): McpConfiguration => {
     const folderServers = folderServersOf(environment, deps);
-    const configuration = readMcpConfiguration(session, deps, {
+    return readMcpConfiguration(session, deps, {
       environment,
       askedServers: prepared.mcpServers,
       folderServers,
       workspace,
     });
-    return createMcpTools(prepared.mcpTools, { targets: targetsOf(configuration), servers: deps.mcp });
   };
   return {
     of: (executionId, prepared) => remembered(contexts, executionId, () => build(executionId, prepared)),
+    mcpOf: async (executionId, prepared) => {
+      const resolved = await environmentOf(prepared.entityKind ?? 'agent', prepared.agentId, executionId);
+      return serversOf(prepared, resolved, workspaceOf(session, executionId, prepared.workingDirectory));
+    },
     environmentOf,
     forget: (executionId) => {
       contexts.delete(executionId);

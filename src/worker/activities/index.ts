@@ -8,6 +8,7 @@ import { createOpenApproval, createReadApproval } from './approvals.ts';
 import { createCallModel } from './call-model.ts';
 import { createCallTool } from './call-tool.ts';
 import { createDecideEnd } from './conversation.ts';
+import { createClaudeCode } from './claude-code.ts';
 import { createExecutionContexts } from './execution-context.ts';
 import { createJobActivities } from './job-execution.ts';
 import { createLookAtLease } from './lease.ts';
@@ -28,6 +29,7 @@ export function createActivities(
   const prepare = createPrepare(session, deps, contexts);
   const callModel = createCallModel(session, deps, contexts);
   const callTool = createCallTool(session, deps, contexts);
+  const claudeCode = createClaudeCode(session, deps, contexts);
   const lookAtLease = createLookAtLease(session, deps, lastPollAgeMs);
   const report = createReport(deps, contexts);
   const seen = (executionId: string, membership?: Membership): void => {
@@ -53,7 +55,7 @@ export function createActivities(
     },
     callTool: (input) => {
       seen(input.executionId, input.prepared.membership);
-      return callTool(input);
+      return input.prepared.claudeCode === undefined ? callTool(input) : claudeCode(input);
     },
     lookAtLease: (input) => {
       seen(input.executionId, input.membership);

@@ -11,6 +11,7 @@ import type { ResolvedSkill } from '../../protocol/tool.ts';
 import { readSkillFolders } from '../../tools/skill-folder.ts';
 import { createToolset, type Toolset } from '../../tools/toolset.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
+import { claudeCodeModel, claudeCodeOf, claudeCodeRuntime, permissionsOf } from '../../tools/claude-code/options.ts';
 import { callTiming } from '../timing.ts';
 import { asFailure } from './attempt.ts';
 import { historyOf } from './conversation.ts';
@@ -67,16 +68,20 @@ async function resolve(
   const { agent, skills, environment, members } = subject;
   const member = memberOf(input);
   const named = input.model_id ?? agent.model_id ?? member?.default_model ?? undefined;
-  const model = await chooseModel(session, deps, named);
+  const isClaudeCode = subject.runtime === claudeCodeRuntime;
+  const model = isClaudeCode
+    ? (session.modelOverride ?? named ?? claudeCodeModel)
+    : await chooseModel(session, deps, named);
   const workingDirectory = checkedDirectory(directoryOf(input, environment.working_dir));
   const terms = await termsOf({ input, model, configuration: agent.configuration, environment }, session, deps);
   const limits = member === undefined ? terms.limits : withinSlice(terms.limits, member.slice);
   const outputSchema = checkedSchema(input.output_schema);
   const traceparent = textOf(input.user_metadata?.['traceparent'])?.slice(0, traceparentCharactersMax);
   const workspace = workspaceOf(session, input.execution_id, workingDirectory);
-  const extras = await findExtras(input, { environment, workspace }, session, deps);
+  const extras = await findExtras(input, { environment, workspace, isClaudeCode }, session, deps);
   const enabledSkills = [...skills, ...extras.skills].filter((skill) => skill.enabled ?? true);
-  const toolset = createToolset(enabledSkills);
+  const toolset = isClaudeCode ? createToolset([]) : createToolset(enabledSkills);
+  const claudeProblems = isClaudeCode ? permissionsOf(enabledSkills.map(recordedSkill)).problems : [];
   const systemPrompt = systemPromptOf({
     agentName: agent.name,
     // The control plane sends the execution's prompt, or the agent's again.
@@ -99,6 +104,7 @@ async function resolve(
     skills: enabledSkills.map(recordedSkill),
     ...(workingDirectory === undefined ? {} : { workingDirectory }),
     ...extras.recorded,
+    ...(isClaudeCode ? { claudeCode: claudeCodeOf(session.toolEnvironment, agent.configuration ?? {}) } : {}),
     limits,
     price: terms.price,
     ...(outputSchema === undefined ? {} : { outputSchema }),
@@ -111,7 +117,7 @@ async function resolve(
     ...(history === undefined ? {} : { history }),
     ...(isEndUndecided ? { isEndUndecided: true } : {}),
   };
-  return { prepared, toolset, problems: [...toolset.problems, ...extras.problems] };
+  return { prepared, toolset, problems: [...toolset.problems, ...claudeProblems, ...extras.problems] };
 }
 
 function memberOf(input: ExecutionInput): MemberPart | undefined {
@@ -142,14 +148,22 @@ interface Extras {
 /** What comes from skill folders and MCP servers. */
 async function findExtras(
   { execution_id: executionId, mcp_servers: asked }: Pick<ExecutionInput, 'execution_id' | 'mcp_servers'>,
-  { environment, workspace }: Pick<McpSurroundings, 'environment' | 'workspace'>,
+  {
+    environment,
+    workspace,
+    isClaudeCode,
+  }: Pick<McpSurroundings, 'environment' | 'workspace'> & { isClaudeCode: boolean },
   session: Session,
   deps: WorkerDeps,
 ): Promise<Extras> {
   const folders = readSkillFolders(environment.skill_dirs ?? []);
   const askedServers = asked ?? undefined;
   const surroundings = { environment, askedServers, folderServers: folders.mcpServers, workspace };
-  const mcp = await discoverMcpTools(executionId, readMcpConfiguration(session, deps, surroundings), deps);
+  const configuration = readMcpConfiguration(session, deps, surroundings);
+  // The program starts its servers itself.
+  const mcp = isClaudeCode
+    ? { tools: [], problems: configuration.problems.map(({ message }) => message) }
+    : await discoverMcpTools(executionId, configuration, deps);
   return {
     skills: folders.skills,
     recorded: {

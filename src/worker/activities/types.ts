@@ -49,6 +49,8 @@ export interface ToolFact {
   readonly callId: string;
   readonly content: string;
   readonly isError: boolean;
+  /** Of a whole turn of another runtime; absent when it was interrupted. */
+  readonly answer?: ModelFact;
 }
 
 /** A call that the workflow carries out, as its activities know it. */

@@ -3,6 +3,7 @@ import * as workflow from '@temporalio/workflow';
 import type { FailureType, Lease, ModelFact, PreparedAgent } from '../../agent/state.ts';
 import { fatalFailureType } from '../../protocol/workflow.ts';
 import type { AgentActivities, CallModelInput, ToolFact } from '../activities/types.ts';
+import { claudeCodeTurn } from './claude-code-turn.ts';
 import { type FindLease, LeasedTools, type LeaseQuestion, type ToolCall } from './leased-tools.ts';
 
 export interface FatalFailure {
@@ -71,9 +72,10 @@ export function createCalls(prepared: PreparedAgent, find?: FindLease): Calls {
   const model: Calls['model'] = (input) => models.callModel(input);
   if (prepared.lease !== undefined) {
     const tools = new LeasedTools(prepared, prepared.lease, { ...common, retry: toolRetry }, find);
+    const tool: Calls['tool'] = (call) => tools.call(call);
     return {
-      model,
-      tool: (call) => tools.call(call),
+      model: prepared.claudeCode === undefined ? model : (input) => claudeCodeTurn(input, tool),
+      tool,
       lease: () => tools.lease,
       leaseAfter: (question) => tools.leaseAfter(question),
     };
