@@ -194,10 +194,10 @@ function createTeller(
     string,
     { readonly events: ReturnType<typeof createToolEvents>; readonly startedAtMs: number }
   >();
-  let hasText = false;
+  let said = '';
   const say = (text: string): void => {
-    const piece = hasText ? `\n\n${text}` : text;
-    hasText = true;
+    const piece = said === '' ? text : `\n\n${text}`;
+    said += piece;
     stream.push({ type: 'text', text: piece });
     call.onOutput(deps.redactor.redact(piece));
   };
@@ -231,7 +231,11 @@ function createTeller(
         }
       }
     },
-    complete: (text) => stream.complete(text),
+    complete: (text) => {
+      // An answer that no message brought: of a command of the program's own.
+      if (!said.endsWith(text)) say(text);
+      stream.complete(said);
+    },
   };
 }
 
