@@ -8,6 +8,9 @@ export type Slice = Pick<AgentLimits, 'turnsMax' | 'totalTokensMax' | 'costUsdMa
 /** Enough to choose by; a model reads the descriptions of all members in every turn. */
 const descriptionCharactersMax = 500;
 
+/** Of a team's time, unless half of what is left is less: a model reads the answers and writes its own in it. */
+const answerTimeMs = 60_000;
+
 /** The section of a leader's system prompt that says whom it leads. */
 export function teamRules(members: readonly TeamMember[]): string {
   const lines = members.map(({ id, name, description }) => {
@@ -33,7 +36,7 @@ export function membershipOf(executionId: string, { name, parent_message_id }: M
 
 /**
  * Divides what is left of a team's limits into `shares` equal parts, of which members get one each. Time is not divided,
- * because they work side by side, but a tenth of it stays for the leader's answer.
+ * because they work side by side, but the leader keeps some for its answer.
  */
 export function sliceOf(state: AgentState, limits: AgentLimits, shares: number, nowMs: number): Slice {
   const { inputTokens, outputTokens } = state.usage;
@@ -44,7 +47,7 @@ export function sliceOf(state: AgentState, limits: AgentLimits, shares: number, 
     turnsMax: Math.max(0, Math.floor(turnsLeft / shares)),
     totalTokensMax: Math.max(0, Math.floor(tokensLeft / shares)),
     costUsdMax: Math.max(0, (limits.costUsdMax - (state.costUsd ?? 0)) / shares),
-    wallTimeMsMax: Math.max(0, Math.floor(timeLeftMs * 0.9)),
+    wallTimeMsMax: Math.max(0, timeLeftMs - Math.min(answerTimeMs, Math.floor(timeLeftMs / 2))),
   };
 }
 

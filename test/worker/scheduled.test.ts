@@ -97,3 +97,15 @@ test('a run that a person cancels is cancelled in the history of its job', async
   await wrapperOf(id);
   expect((await runsOf('hopeless')).find(({ execution_id: one }) => one === id)).toMatchObject({ status: 'cancelled' });
 }, 60_000);
+
+test('a run whose job is deleted meanwhile comes to its end', async () => {
+  const [reached, open] = [gate('orphan-reached'), gate('orphan-open')];
+  const id = await firstRun('short-lived', {
+    prompt: `do \`touch ${reached}; until [ -e ${open} ]; do sleep 0.05; done\``,
+  });
+  await until(() => existsSync(reached));
+  await api('DELETE', 'jobs/short-lived');
+  writeFileSync(open, '');
+  expect(await lab.server.ended(id, 30_000)).toMatchObject({ status: 'completed' });
+  expect(await wrapperOf(id)).toMatchObject({ status: 'COMPLETED', result: { success: true } });
+}, 60_000);

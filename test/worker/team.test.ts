@@ -151,6 +151,17 @@ test('a member gets a slice of what is left of the limits, and what it spends is
   expect(toolResults(leader, 2)[1]).toContain('limit of 1 turns');
 }, 60_000);
 
+test('a member’s time is a part of its team’s, and its tools end with it', async () => {
+  const configuration = { member_ids: ['Ada'], llm: { model: 'openai/x' }, limits: { wall_time_seconds: 4 } };
+  await api('POST', 'teams', { name: 'hasty', configuration });
+  const file = gate('hasty.pid');
+  const ada = models.add([runs(shell(`echo $$ > ${file}; exec sleep 300`))]);
+  const { id, leader } = await begin([delegates(ask('Ada', ada)), says('Too slow.')], 'hasty');
+  expect(await lab.server.ended(id, 20_000)).toMatchObject({ status: 'completed', response: 'Too slow.' });
+  expect(toolResults(leader, 1)[0]).toContain('reached its time limit');
+  expect(existsSync(`/proc/${readFileSync(file, 'utf8').trim()}`)).toBe(false);
+}, 60_000);
+
 test('pause and resume reach the members', async () => {
   const [reached, open] = [gate('member-reached'), gate('member-open')];
   const ada = models.add([

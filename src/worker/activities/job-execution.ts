@@ -1,11 +1,13 @@
 // The local activities of a scheduled run: they tell the control plane that its execution exists and how it ended.
+import { KubiyaError } from '../../errors.ts';
 import type { WorkerDeps } from '../deps.ts';
 import { asFailure } from './attempt.ts';
 import type { AgentActivities } from './types.ts';
 
 export function createJobActivities({
   controlPlane,
-}: WorkerDeps): Pick<AgentActivities, 'createJobExecution' | 'reportJob'> {
+  log,
+}: Pick<WorkerDeps, 'controlPlane' | 'log'>): Pick<AgentActivities, 'createJobExecution' | 'reportJob'> {
   return {
     createJobExecution: async ({ execution, jobId, metadata }) => {
       const isTeam = 'team_id' in execution;
@@ -34,8 +36,17 @@ export function createJobActivities({
           error_message: error,
         });
       } catch (failure) {
-        throw asFailure(failure);
+        // Its job was deleted meanwhile: the run is over all the same.
+        if (!isRefusal(failure)) throw asFailure(failure);
+        log.warn('The control plane did not take the end of a scheduled run', {
+          execution: executionId,
+          reason: failure.message,
+        });
       }
     },
   };
+}
+
+function isRefusal(failure: unknown): failure is KubiyaError {
+  return failure instanceof KubiyaError && failure.kind === 'api_refused' && !failure.isRetryable;
 }

@@ -14,13 +14,18 @@ const state = {
 };
 const limits = { ...defaultLimits, turnsMax: 20, totalTokensMax: 1_000, costUsdMax: 4, wallTimeMsMax: 10_000 };
 
-test('a slice is a part of what the leader and its members have left, and of the time all but a tenth', () => {
+test('a slice is a part of what the leader and its members have left, and of the time all but what an answer takes', () => {
   expect(sliceOf(state, limits, 3, 6_000)).toEqual({
     turnsMax: 3,
     totalTokensMax: 200,
     costUsdMax: 1,
-    wallTimeMsMax: 4_500,
+    wallTimeMsMax: 2_500,
   });
+});
+
+test('of much time the leader keeps a minute', () => {
+  const wallTimeMsMax = 600_000;
+  expect(sliceOf(state, { ...limits, wallTimeMsMax }, 3, 1_000).wallTimeMsMax).toBe(540_000);
 });
 
 test('nobody is started with nothing: one turn for two, no money, no time', () => {
