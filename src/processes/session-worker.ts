@@ -2,6 +2,7 @@
 import { hostname as systemHostname } from 'node:os';
 import type { Config } from '../config/config.ts';
 import { describeOrigin } from '../config/problems.ts';
+import { createAnalyticsReporter } from '../controlplane/analytics.ts';
 import type { ControlPlaneClient } from '../controlplane/client.ts';
 import { startHeartbeat, type HeartbeatLoop } from '../controlplane/heartbeat.ts';
 import type { EventSink } from '../controlplane/publisher.ts';
@@ -31,6 +32,8 @@ import type { SessionHealth } from './worker-view.ts';
 
 /** A server that heeds nothing is killed after 1.3 s. */
 const mcpStopMs = 3_000;
+/** Sums of what was used are worth a moment at the end, not more. */
+const analyticsStopMs = 2_000;
 
 export interface WorkerPlace {
   /** Absolute paths of existing directories. */
@@ -110,7 +113,7 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   );
 
   const engine = await options.engine;
-  const meter = createMeter(options.telemetry?.meters);
+  const meter = meterOf(options, teardown);
   const mcp = createMcpServers({
     spawner: options.scope.spawner,
     fetch: createFetch(config.network),
@@ -152,6 +155,19 @@ export async function startSessionWorker(options: SessionWorkerOptions, teardown
   isHandedOver = true;
   const health = healthOf({ worker, heartbeat, controlPlane, upkeep }, config.worker.heartbeatIntervalMs);
   return { session, worker, counters, heartbeat, health, lost: upkeep.lost };
+}
+
+/** Told of everything that is over; the control plane hears of what it used. */
+function meterOf(
+  { client, scope, telemetry }: SessionWorkerOptions,
+  teardown: Teardown,
+): ReturnType<typeof createMeter> {
+  const analytics = createAnalyticsReporter({
+    send: (batch, signal) => client.publishAnalytics(batch, { signal, attemptsMax: 1 }),
+    log: scope.log.child('analytics'),
+  });
+  teardown.add('analytics', analyticsStopMs + 1_000, () => analytics.stop(analyticsStopMs));
+  return createMeter([...(telemetry?.meters ?? []), analytics]);
 }
 
 interface HealthParts extends Pick<BeatParts, 'controlPlane' | 'upkeep'> {

@@ -38,6 +38,8 @@ export type WorkFact =
       readonly firstDeltaMs?: number | undefined;
       /** What the provider said that it cost; absent when it said nothing. */
       readonly costUsd?: number | undefined;
+      /** The same, or what the model's price makes of the usage. */
+      readonly chargedUsd?: number | undefined;
       /** Of the HTTP bodies; absent when there was none. */
       readonly bytesSent?: number | undefined;
       readonly bytesReceived?: number | undefined;

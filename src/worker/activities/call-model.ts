@@ -124,6 +124,7 @@ function modelFact(
     answeredBy: result?.model,
     firstDeltaMs: result?.firstDeltaMs,
     costUsd: result?.costUsd,
+    chargedUsd: result === undefined ? undefined : costOf(prepared.price, result.usage, result.costUsd),
     ...outcome.traffic,
     ...times,
   };
