@@ -32,6 +32,8 @@ export interface CallContext {
 export interface CallOperations<Result> {
   /** What the work needs from elsewhere, before the call counts as started. Rejects to make Temporal try again, without harm. */
   prepare?(): Promise<void>;
+  /** Asked when nothing stands between the call and its begin; false leaves it to a later attempt. That of the newest attempt counts. */
+  mayBegin?(): boolean;
   /** Does the work. Rejects only to make Temporal try again; a call without side effects may then start again. */
   start(context: CallContext): Promise<Result>;
   /** The result of a call whose outcome nobody knows. */
@@ -57,6 +59,7 @@ interface LiveCall {
   readonly executionId: string;
   readonly result: Promise<unknown>;
   readonly controller: AbortController;
+  mayBegin: (() => boolean) | undefined;
 }
 
 /** Output is written to the journal at most this often and this much at a time: it is a trace, not a transcript. */
@@ -106,12 +109,15 @@ class LiveCalls implements CallRegistry {
 
   async run<Result>(call: CallIdentity, operations: CallOperations<Result>): Promise<Result> {
     const running = this.live.get(call.callId);
-    // The same id is the same call, so it has the same type of result.
-    if (running !== undefined) return running.result as Promise<Result>;
+    if (running !== undefined) {
+      running.mayBegin = operations.mayBegin;
+      // The same id is the same call, so it has the same type of result.
+      return running.result as Promise<Result>;
+    }
     const controller = new AbortController();
     if (this.stopReason !== undefined) controller.abort(this.stopReason);
     const result = this.perform(call, operations, controller);
-    this.live.set(call.callId, { executionId: call.executionId, result, controller });
+    this.live.set(call.callId, { executionId: call.executionId, result, controller, mayBegin: operations.mayBegin });
     try {
       return await result;
     } finally {
@@ -208,13 +214,20 @@ class LiveCalls implements CallRegistry {
     if (call.effect === 'model' && execution.entry(call.callId)?.hasStarted === true) this.repaid++;
     const started = { ...recordBase(call), type: 'started' } as const;
     if (operations.prepare === undefined) {
+      this.mustBeWanted(call);
       await execution.append([received, started], { isSynced });
     } else {
       await execution.append([received], { isSynced: false });
       await operations.prepare();
+      this.mustBeWanted(call);
       await execution.append([started], { isSynced });
     }
     return await this.startAndRecord(call, operations, controller, execution);
+  }
+
+  private mustBeWanted({ callId }: CallIdentity): void {
+    if (this.live.get(callId)?.mayBegin?.() === false)
+      throw new Error('The attempt was given up before the call has begun');
   }
 
   private async startAndRecord<Result>(

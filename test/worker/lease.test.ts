@@ -275,4 +275,34 @@ describe('the holder does not answer', () => {
     },
     testLimitMs,
   );
+
+  test.concurrent(
+    'and thaws when its call is somebody else’s: what came to it meanwhile is not begun',
+    async () => {
+      const trace = join(home.directory, 'thawed');
+      const model = await startScriptedOpenAi([
+        shell('echo here'),
+        say('ready'),
+        shell(`echo late >> ${trace}`),
+        say('done'),
+      ]);
+      await using pair = await startPair('thawed', behind(model));
+      const id = await converse(pair.queue);
+      const { holder } = pair.holderOf(id);
+      holder.process.signal('SIGSTOP');
+      await server.request('POST', `/api/v1/workers/${holder.workerId}/disconnect`, { reason: 'error' });
+      // Temporal hands the call to a poller that cannot read it.
+      await server.request('POST', `/api/v1/executions/${id}/message`, { message: 'more' });
+      await until(() => model.requests.length === 4, { limitMs });
+      expect(toldTo(model)[1]).toContain(interruptedNote);
+      holder.process.signal('SIGCONT');
+      await holder.process.waitFor(/given up before the call has begun|registering again/, limitMs);
+      await Bun.sleep(2_000);
+      expect(linesOf(trace)).toEqual([]);
+      await server.request('POST', `/api/v1/executions/${id}/mark-done`);
+      await server.ended(id, limitMs);
+      await model.stop();
+    },
+    testLimitMs,
+  );
 });

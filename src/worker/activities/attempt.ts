@@ -16,12 +16,16 @@ export interface Attempt {
   readonly number: number;
   /** When the first attempt was scheduled. */
   readonly scheduledAtMs: number;
+  /** False when Temporal may have given this attempt up, and the call to somebody else. */
+  readonly mayBegin: () => boolean;
 }
 
 export interface AttemptedCall {
   readonly executionId: string;
   readonly callId: string;
   readonly heartbeatEveryMs: number;
+  /** An attempt that reaches us so long after it was scheduled was lost on its way, or we were: this process stood still. */
+  readonly staleAfterMs?: number | undefined;
 }
 
 /**
@@ -30,8 +34,8 @@ export interface AttemptedCall {
  * attempt attaches to it, unless a user has terminated the execution.
  */
 export async function runAttempt<Result>(
-  { executionId, callId, heartbeatEveryMs }: AttemptedCall,
-  { calls: registry, controlPlane, log }: Pick<WorkerDeps, 'calls' | 'controlPlane' | 'log'>,
+  { executionId, callId, heartbeatEveryMs, staleAfterMs = Number.POSITIVE_INFINITY }: AttemptedCall,
+  { calls: registry, controlPlane, log, clock }: Pick<WorkerDeps, 'calls' | 'controlPlane' | 'log' | 'clock'>,
   work: (attempt: Attempt) => Promise<Result>,
 ): Promise<Result> {
   const context = Context.current();
@@ -47,13 +51,22 @@ export async function runAttempt<Result>(
       });
     }
   };
-  const heartbeats = setInterval(() => context.heartbeat(), heartbeatEveryMs);
+  const { attempt, scheduledTimestampMs, currentAttemptScheduledTimestampMs, heartbeatTimeoutMs } = context.info;
+  let isOver = clock.now() - currentAttemptScheduledTimestampMs > staleAfterMs;
+  let beatAtMs = clock.elapsed();
+  const beat = (): void => {
+    beatAtMs = clock.elapsed();
+    context.heartbeat();
+  };
+  const isSilent = (): boolean => clock.elapsed() - beatAtMs > (heartbeatTimeoutMs ?? Number.POSITIVE_INFINITY);
+  const heartbeats = setInterval(beat, heartbeatEveryMs);
   const abandoned = new Promise<never>((_resolve, reject) => {
     context.cancellationSignal.addEventListener('abort', () => {
       const details = context.cancellationDetails;
       if (details?.cancelRequested === true) registry.stop(callId, 'cancelled' satisfies StopReason);
       // A shutdown of this worker is the drain ladder's business: it decides when calls stop.
       else if (details?.workerShutdown !== true) {
+        isOver = true;
         reject(new CancelledFailure('This attempt is over for the server'));
         if (details?.notFound === true) void stopIfTerminated();
       }
@@ -61,7 +74,8 @@ export async function runAttempt<Result>(
   });
   abandoned.catch(() => undefined);
   try {
-    const result = work({ number: context.info.attempt, scheduledAtMs: context.info.scheduledTimestampMs });
+    const mayBegin = (): boolean => !isOver && !isSilent();
+    const result = work({ number: attempt, scheduledAtMs: scheduledTimestampMs, mayBegin });
     result.catch(() => undefined); // may end after this attempt was abandoned
     return await Promise.race([result, abandoned]);
   } catch (error) {

@@ -23,7 +23,9 @@ export function createCallTool(
       record(input, result, true, deps);
       return result;
     };
-    const result = await runAttempt({ executionId, callId: call.callId, heartbeatEveryMs }, deps, (attempt) =>
+    const { staleAfterMs } = input;
+    const attempted = { executionId, callId: call.callId, heartbeatEveryMs, staleAfterMs };
+    const result = await runAttempt(attempted, deps, (attempt) =>
       deps.calls.run<ToolResult>(
         {
           executionId,
@@ -39,6 +41,7 @@ export function createCallTool(
         {
           // A control plane that is away must not make a call that never ran look interrupted.
           prepare: async () => void (await contexts.of(input.executionId, input.prepared)),
+          mayBegin: attempt.mayBegin,
           start: (context) => runTool(input, context, session, deps, contexts),
           interrupted,
           revive: (recorded) => {

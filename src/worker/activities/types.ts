@@ -35,6 +35,8 @@ export interface CallToolInput {
   readonly call: Pick<PendingCall, 'callId' | 'toolCallId' | 'name' | 'arguments' | 'effect'>;
   /** A worker that has vanished may have begun it, so one with a side effect is not begun here. */
   readonly mayHaveStarted?: boolean;
+  /** A worker that gets it so long after it was scheduled does not begin it: the lease may have moved by then. */
+  readonly staleAfterMs?: number;
 }
 
 export interface LookAtLeaseInput {

@@ -85,7 +85,9 @@ export class LeasedTools {
       scheduleToStartTimeout: lookMs,
     });
     const prepared = { ...this.prepared, lease };
-    return tools.callTool({ ...call, prepared, ...(mayHaveStarted ? { mayHaveStarted } : {}) });
+    // Before the lease moves, the heartbeats of an attempt are missed for so long, and the next one waits for so long.
+    const staleAfterMs = prepared.timing.heartbeatTimeoutMs + lookMs;
+    return tools.callTool({ ...call, prepared, staleAfterMs, ...(mayHaveStarted ? { mayHaveStarted } : {}) });
   }
 
   /** Calls that run side by side look once. */

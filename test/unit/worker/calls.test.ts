@@ -259,6 +259,26 @@ test('what a vanished worker may have begun is interrupted, whatever else could 
   expect(await registry.run(call, operations(never))).toBe('interrupted:');
 });
 
+test('a call that nobody waits for any more is not begun; a later attempt that attaches answers for it', async () => {
+  const run = async (newest: boolean | undefined): Promise<string> => {
+    const { registry } = await bootWorker();
+    const prepared = Promise.withResolvers<void>();
+    const first = registry.run(identity(1), {
+      ...operations(async () => 'ran'),
+      prepare: () => prepared.promise,
+      mayBegin: () => false,
+    });
+    if (newest !== undefined)
+      void registry.run(identity(2), { ...operations(never), mayBegin: () => newest }).catch(() => undefined);
+    prepared.resolve();
+    return await first.catch(String);
+  };
+  expect(await run(undefined)).toContain('given up');
+  expect(await run(false)).toContain('given up');
+  // It has never started, so it may now.
+  expect(await run(true)).toBe('ran');
+});
+
 describe('more calls than may run', () => {
   const start = async (runningMax: number) => {
     const registry = createCallRegistry(await openJournal(), { onJournalError: unexpected, runningMax });
