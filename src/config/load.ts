@@ -1,6 +1,7 @@
 // Merges the sources into one frozen Config, or fails with every problem at once.
 import { KubiyaError, messageOf } from '../errors.ts';
 import { expiryMsOf } from '../lib/json-web-token.ts';
+import { isLoopback } from '../lib/loopback.ts';
 import { readAuthorities } from '../lib/network.ts';
 import type { Config, EffectiveSetting, ExternalTemporal, LogLevel, Origin, Profile } from './config.ts';
 import { findContext } from './find-context.ts';
@@ -57,6 +58,7 @@ export async function loadConfig({ scope, flags = {}, facts = processFacts() }: 
   merged.problems.unshift(...found.problems);
   const token = readToken(merged);
   checkAuthorities(merged);
+  checkIssuer(merged);
   const settings = effectiveSettings(merged);
   const supervisedBy = readSupervisedBy(environment);
   const config: Omit<Config, 'settings' | 'warnings'> = {
@@ -111,6 +113,15 @@ function checkAuthorities(merged: Merged): void {
   } catch (error) {
     merged.problems.push({ origin, message: `${origin.name}: ${messageOf(error)}` });
   }
+}
+
+/** Its answer holds the token: in the clear it is for this machine alone. */
+function checkIssuer(merged: Merged): void {
+  const issuer = merged.read('loginIssuer') ?? '';
+  if (!issuer.startsWith('http://') || isLoopback(issuer)) return;
+  const origin = merged.origin('loginIssuer');
+  const message = `${describeOrigin(origin)} must begin with https://, unless it is on this machine`;
+  merged.problems.push({ origin, message });
 }
 
 /** A key of the environment may be of any kind; that of a context is what `kubiya login` has put there. */

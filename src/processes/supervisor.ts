@@ -70,6 +70,8 @@ export async function runSupervisor(): Promise<number> {
     onRestart: async (request) => {
       const problem = await programProblem(charge.executable);
       if (problem !== undefined) return problem;
+      if (request.expires_at_ms !== undefined && Date.now() > request.expires_at_ms)
+        return 'whoever asked has given up';
       return supervision.restart(request) ? undefined : 'the worker is being stopped';
     },
   });

@@ -182,6 +182,8 @@ export const stopRequestSchema = v.object({
   reason: text,
   /** Shortens or extends the drain of this stop; default: the worker's own --drain-timeout. */
   drain_timeout_ms: v.optional(count),
+  /** Of a restart, milliseconds since 1970: after it whoever asked has been told that it was not done. */
+  expires_at_ms: v.optional(count),
 });
 export type StopRequest = v.InferOutput<typeof stopRequestSchema>;
 export type StopRung = (typeof stopRungs)[number];

@@ -33,7 +33,9 @@ export async function askToRestart(
   body: StopRequest,
   timeoutMs: number,
 ): Promise<string | undefined> {
-  const answer = await send(control, 'POST', '/v1/restart', { timeoutMs, body });
+  // A frozen supervisor reads this when it goes on, perhaps hours after we have said that nothing was done.
+  const dated: StopRequest = { ...body, expires_at_ms: Date.now() + timeoutMs };
+  const answer = await send(control, 'POST', '/v1/restart', { timeoutMs, body: dated });
   if (answer === undefined) return 'the supervisor does not answer';
   return answer.isOk ? undefined : answer.text;
 }

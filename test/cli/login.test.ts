@@ -277,6 +277,15 @@ test('opens the browser of a desktop, and none over SSH or where there is no des
   });
 });
 
+test('an identity provider elsewhere is not spoken to in the clear', async () => {
+  const result = await runCommand(['login', '--no-browser'], {
+    home,
+    environment: { KUBIYA_LOGIN_ISSUER: 'http://127.0.0.1.example.com', KUBIYA_LOGIN_PORT: String(port) },
+  });
+  expect(result).toMatchObject({ code: 6, stdout: '' });
+  expect(result.stderr).toContain('KUBIYA_LOGIN_ISSUER must begin with https://, unless it is on this machine');
+});
+
 test('Ctrl+C ends it and frees the port', async () => {
   const result = await runCommand(['login', '--no-browser'], {
     home,

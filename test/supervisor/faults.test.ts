@@ -147,6 +147,14 @@ test('restart drains, and takes the program that is on disk then; a broken one i
   const daemon = await startDaemon('upgraded', { home, prefix });
   const first = daemon.supervisor();
 
+  // What a supervisor that was frozen reads when it goes on: whoever asked has been told that nothing was done.
+  const { port, token } = first.control;
+  const body = JSON.stringify({ rung: 'drain', reason: 'long ago', expires_at_ms: Date.now() - 1 });
+  const headers = { authorization: `Bearer ${token}` };
+  const late = await fetch(`http://127.0.0.1:${port}/v1/restart`, { method: 'POST', headers, body });
+  expect({ status: late.status, text: await late.text() }).toEqual({ status: 409, text: 'whoever asked has given up' });
+  expect(await daemon.now()).toMatchObject({ state: 'running', worker_pid: first.worker_pid });
+
   rmSync(program);
   writeFileSync(program, 'no program');
   chmodSync(program, 0o755);
