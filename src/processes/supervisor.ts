@@ -8,6 +8,7 @@ import { sweepByMarker } from '../lib/process-tree.ts';
 import { ensureSecureDirectory } from '../lib/secure-directory.ts';
 import {
   livenessVariable,
+  type StopRequest,
   type SupervisedBy,
   supervisedByVariable,
   type SupervisorCharge,
@@ -67,13 +68,9 @@ export async function runSupervisor(): Promise<number> {
     status: () => recordOf(supervision.status),
     onWorker: (message) => supervision.receive(message),
     onStop: (request) => stops.request(request),
-    onRestart: async (request) => {
-      const problem = await programProblem(charge.executable);
-      if (problem !== undefined) return problem;
-      if (request.expires_at_ms !== undefined && Date.now() > request.expires_at_ms)
-        return 'whoever asked has given up';
-      return supervision.restart(request) ? undefined : 'the worker is being stopped';
-    },
+    onRestart: async (request) =>
+      (await restartProblem(charge, request)) ??
+      (supervision.restart(request) ? undefined : 'the worker is being stopped'),
   });
   const identity = { ...ownIdentity(), control: control.address };
   const startedAt = new Date().toISOString();
@@ -123,6 +120,12 @@ export async function runSupervisor(): Promise<number> {
   }
   await control.stop();
   return problem === undefined ? 0 : exitCodes.configuration;
+}
+
+async function restartProblem(charge: SupervisorCharge, request: StopRequest): Promise<string | undefined> {
+  const problem = await programProblem(charge.executable);
+  const isLate = request.expires_at_ms !== undefined && Date.now() > request.expires_at_ms;
+  return problem ?? (isLate ? 'whoever asked has given up' : undefined);
 }
 
 function optionsOf(charge: SupervisorCharge, environment: Environment): ConstructorParameters<typeof Supervision>[0] {
