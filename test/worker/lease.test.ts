@@ -92,7 +92,7 @@ const timesIn = (texts: readonly string[], part: string): number => texts.filter
 const linesOf = (path: string): readonly string[] =>
   existsSync(path) ? readFileSync(path, 'utf8').trimEnd().split('\n') : [];
 async function converse(queue: string): Promise<string> {
-  const body = { prompt: 'go', worker_queue_id: queue, is_conversation: true };
+  const body = { prompt: 'run `echo hi`', worker_queue_id: queue, is_conversation: true };
   const { execution_id: id } = (await server.request('POST', '/api/v1/agents/default/execute', body)) as {
     execution_id: string;
   };
@@ -217,6 +217,37 @@ describe('the holder is killed', () => {
     testLimitMs,
   );
 });
+
+test.concurrent(
+  'a holder that has no free slot is not gone: the call waits for it, longer than somebody asks',
+  async () => {
+    await using pair = await startPair('busy', { KUBIYA_MODEL: 'kubiya/offline', MAX_CONCURRENT_ACTIVITIES: '1' });
+    // Of three executions two are with the same worker.
+    const ids = [await converse(pair.queue), await converse(pair.queue), await converse(pair.queue)];
+    const [held = [], others = []] = pair.workers.map((worker) =>
+      ids.filter((id) => pair.holderOf(id).holder === worker),
+    );
+    const [long = '', short = ''] = held.length > 1 ? held : others;
+    const send = (id: string, message: string) =>
+      server.request('POST', `/api/v1/executions/${id}/message`, { message });
+    const completed = async (id: string) =>
+      (await server.events(id)).filter(({ event_type: type }) => type === 'tool_completed');
+    const startedMs = Date.now();
+    await send(long, 'run `sleep 6`');
+    await until(() => readJournals(pair.holderOf(long).holder.journalDirectory).get(long)?.at(-1)?.type === 'started', {
+      limitMs,
+    });
+    await send(short, 'run `echo short`');
+    await until(async () => (await completed(short)).length === 2, { limitMs });
+    expect(Date.now() - startedMs).toBeGreaterThan(6_000);
+    expect((await completed(long)).at(-1)?.data['outcome']).toBe('success');
+    expect((await completed(short)).at(-1)?.data['outcome']).toBe('success');
+    expect((await server.events(short)).filter(({ data }) => data['code'] === 'lease_moved')).toEqual([]);
+    for (const id of ids) await server.request('POST', `/api/v1/executions/${id}/mark-done`);
+    for (const id of ids) await server.ended(id, limitMs);
+  },
+  testLimitMs,
+);
 
 describe('the holder does not answer', () => {
   test.concurrent(
