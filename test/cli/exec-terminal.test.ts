@@ -171,8 +171,8 @@ describe('a plan', () => {
     const [started] = plane.requestsTo('POST', `/api/v1/agents/${agents[1]?.id}/execute`);
     expect(started?.body).toMatchObject({ prompt: 'deploy checkout\n\nQuestion: Which cluster?\nAnswer: staging' });
     const shown = result.screen.slice(result.screen.indexOf('Plan: '), result.screen.indexOf('Run it?'));
-    expect(shown).toContain('because  it knows helm');
-    expect(shown).toContain('steps    1. helm upgrade: with --atomic');
+    expect(shown).toContain('because    it knows helm');
+    expect(shown).toContain('steps      1. helm upgrade: with --atomic');
     expect(shown).not.toContain('owned');
     const lines = shown.split(/\r?\n/).filter((line) => !line.includes('\u001b'));
     expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(80);

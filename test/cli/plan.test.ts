@@ -98,7 +98,7 @@ describe('a plan', () => {
       run(plane, ['x', '--plan-only', '-o', 'json']),
       run(plane, ['x', '--plan-only', '-o', 'yaml', '--plan-mode', 'quick']),
     ]);
-    expect(text.stdout).toContain('agent    deployer\nbecause  helm\n');
+    expect(text.stdout).toContain('agent      deployer\nbecause    helm\n');
     expect(JSON.parse(json.stdout)).toMatchObject(plan);
     expect(yaml.stdout).toContain('title: Roll it out');
     expect([text.code, json.code, yaml.code]).toEqual([0, 0, 0]);

@@ -61,7 +61,7 @@ test('the plan of the model decides who does it, and the prompt is the one that 
   const words = ['exec', '--yes', '--save-plan', 'plan.json', '--model', 'openai/poet-model', 'a verse about roses'];
   const result = await runCommand(words, { home, environment });
   expect(result).toMatchObject({ code: 0, stdout: 'roses are red\n' });
-  expect(result.stderr).toContain('agent    poet\nbecause  verses are asked for\n');
+  expect(result.stderr).toContain('agent      poet\nbecause    verses are asked for\n');
   const [planning, doing] = model.requests.slice(before).map(({ body }) => JSON.stringify(body));
   expect(planning).toContain('You plan how a task is carried out');
   expect(doing).toContain('a verse about roses');

@@ -50,7 +50,7 @@ interface Spinner {
 /** Gone without a trace when the plan is there. */
 async function startSpinner(output: Output): Promise<Spinner> {
   const { spinner } = await import('@clack/prompts');
-  const running = spinner({ output: output.questions });
+  const running = spinner({ output: output.questions, withGuide: false });
   running.start('Planning');
   let isRunning = true;
   return {

@@ -6,7 +6,7 @@ import type { Sink } from '../output.ts';
 const columnsDefault = 80;
 /** Longer lines are hard to read on any screen. */
 const columnsMax = 100;
-const labelColumns = 9;
+const labelColumns = 11;
 
 /** Every text of it comes from a planner and is shown without control characters. */
 export function planText(plan: Plan, sink: Sink): string {
