@@ -58,7 +58,7 @@ export function createActivities(
       return input.prepared.claudeCode === undefined ? callTool(input) : claudeCode(input);
     },
     lookAtLease: (input) => {
-      seen(input.executionId, input.membership);
+      seen(input.executionId);
       return lookAtLease(input);
     },
     report: async (input) => {

@@ -67,11 +67,11 @@ async function resolve(
   ]);
   const { agent, skills, environment, members } = subject;
   const member = memberOf(input);
-  const named = input.model_id ?? agent.model_id ?? member?.default_model ?? undefined;
+  const named = input.model_id ?? agent.model_id ?? undefined;
   const isClaudeCode = subject.runtime === claudeCodeRuntime;
   const model = isClaudeCode
     ? (session.modelOverride ?? named ?? claudeCodeModel)
-    : await chooseModel(session, deps, named);
+    : await chooseModel(session, deps, named ?? member?.default_model ?? undefined);
   const workingDirectory = checkedDirectory(directoryOf(input, environment.working_dir));
   const terms = await termsOf({ input, model, configuration: agent.configuration, environment }, session, deps);
   const limits = member === undefined ? terms.limits : withinSlice(terms.limits, member.slice);

@@ -57,7 +57,7 @@ async function findTeam(input: TeamExecutionInput, { controlPlane, contexts }: S
       {
         kind: 'configuration',
         code: 'team_runtime',
-        hint: `\`kubiya team update ${team.name} --runtime default\` changes it`,
+        hint: `\`kubiya team update ${team.name} --runtime default\` changes it; its members keep their own runtimes`,
       },
     );
   }

@@ -44,7 +44,6 @@ export interface LookAtLeaseInput {
   /** The call that nobody took. */
   readonly callId: string;
   readonly lease: Lease;
-  readonly membership?: Membership;
 }
 
 export interface ToolFact {
