@@ -7,11 +7,12 @@ import {
   chunk,
   type ControlPlaneScript,
   done,
+  executionId,
   type ScriptedControlPlane,
   workerEvent,
 } from '../support/scripted-control-plane.ts';
 import { against, until } from './run-cli.ts';
-import { start } from './scripted-exec.ts';
+import { exec, start } from './scripted-exec.ts';
 
 const entry = resolve(import.meta.dirname, '../../src/main.ts');
 
@@ -114,6 +115,45 @@ describe('an approval', () => {
     });
     expect(result.code).toBe(130);
     expect(plane.requestsTo('POST', /cancel$/)).toHaveLength(1);
+  });
+});
+
+describe('a conversation', () => {
+  const waiting = { event: 'status', data: { status: 'waiting_for_input', execution_id: executionId } };
+
+  test('asks for the next message until there is none', async () => {
+    const plane = await start({
+      steps: [
+        chunk('the first answer'),
+        waiting,
+        { type: 'wait', for: 'release' },
+        chunk('the second answer'),
+        waiting,
+        { type: 'wait', for: 'mark-done' },
+        done('completed'),
+      ],
+      override: ({ path }) => (path.endsWith('/message') ? { status: 202, body: { success: true } } : undefined),
+    });
+    const result = await onTerminal(plane, ['agent', 'default', '--conversation', 'x'], async ({ screen, type }) => {
+      await until(() => screen().includes('Next message'));
+      type('and the tests?\r');
+      await until(() => plane.requestsTo('POST', /message$/).length > 0);
+      plane.release();
+      await until(() => /the second answer[^]*Next message/.test(screen()));
+      type('\r');
+    });
+    expect(result.code).toBe(0);
+    expect(plane.requestsTo('POST', /execute$/).map(({ body }) => body)).toEqual([
+      expect.objectContaining({ is_conversation: true }),
+    ]);
+    expect(plane.requestsTo('POST', /message$/).map(({ body }) => body)).toEqual([{ message: 'and the tests?' }]);
+  });
+
+  test('is refused where nobody can be asked', async () => {
+    const plane = await start({ steps: [done('completed')] });
+    const result = await exec(plane, ['agent', 'default', '--conversation', 'x']);
+    expect(result).toMatchObject({ code: 2, stderr: expect.stringContaining('add --detach') });
+    expect(plane.requestsTo('POST', /execute$/)).toEqual([]);
   });
 });
 

@@ -92,6 +92,11 @@ export const startFlags = {
     valueName: 'file',
     description: 'JSON Schema of the answer, which is printed alone on stdout',
   },
+  conversation: {
+    type: 'switch',
+    description:
+      'go on after the answer: with the next message, asked for here or sent with `kubiya execution message`',
+  },
   'parent-execution': { type: 'text', valueName: 'id', description: 'execution whose conversation is continued' },
   priority: { type: 'choice', choices: priorities, description: 'how much it matters, for the planner and for people' },
 } as const satisfies ArgDeclarations;

@@ -9,6 +9,7 @@ import type { Execution } from '../../protocol/control-plane.ts';
 import type { Output } from '../output.ts';
 import type { Outcome, Renderer } from '../render/renderer.ts';
 import { answerApproval } from './approvals.ts';
+import { askNextMessage } from './conversation.ts';
 import type { Interrupts } from './interrupts.ts';
 import { createLookahead, type Lookahead } from './lookahead.ts';
 
@@ -29,6 +30,8 @@ export interface FollowInput {
   readonly workerFailed?: Promise<string> | undefined;
   /** Where a person can be asked for an approval. */
   readonly questions?: Output['questions'] | undefined;
+  /** After an answer the person is asked for the next message. */
+  readonly isConversation?: boolean | undefined;
   /** Judges the answer of an execution that has completed (`--output-schema`). */
   readonly judgeAnswer?: ((answer: string) => { json: string } | { problem: string }) | undefined;
 }
@@ -140,11 +143,31 @@ async function react(
       if (String(data['status']).toLowerCase() !== 'waiting_for_input') return 'goes_on';
       // One prompt, one answer: a chat that waits for more would wait for ever. A follower only stops to look.
       if (!isOwner) return 'waits';
-      await client.markDone(executionId);
-      return 'goes_on';
+      return await goOn(input);
     default:
       return 'goes_on';
   }
+}
+
+/** One prompt has one answer; a conversation goes on until the person ends it. */
+async function goOn({
+  client,
+  executionId,
+  renderer,
+  questions,
+  isConversation,
+}: FollowInput): Promise<'goes_on' | 'left'> {
+  if (isConversation === true && questions !== undefined) {
+    await renderer.pause();
+    const next = await askNextMessage(questions);
+    if (next === 'left') return 'left';
+    if (next !== 'done') {
+      await client.sendMessage(executionId, next);
+      return 'goes_on';
+    }
+  }
+  await client.markDone(executionId);
+  return 'goes_on';
 }
 
 async function leaveRunning({ renderer, executionId }: FollowInput, sentence: string): Promise<number> {

@@ -21,6 +21,7 @@ export function requestOf(prompt: string, config: Config, flags: StartFlags, cwd
     ...(model === undefined ? {} : { model_id: model }),
     ...(traceparent === undefined ? {} : { user_metadata: { traceparent } }),
     ...(Object.keys(environment).length === 0 ? {} : { execution_environment: environment }),
+    ...(flags.conversation ? { is_conversation: true } : {}),
     ...(flags['parent-execution'] === undefined ? {} : { parent_execution_id: flags['parent-execution'] }),
     ...(flags.priority === undefined ? {} : { priority: flags.priority }),
     ...(maxCost === undefined ? {} : { limits: { max_cost_usd: maxCost } }),

@@ -33,7 +33,7 @@ interface Task {
 
 export async function runExec(named: NamedEntity, context: ExecContext): Promise<number> {
   const { args: flags, output, cwd } = context;
-  checkFlags(flags);
+  checkFlags(flags, output);
   const names = queueNames(flags.queue);
   const renderings = chooseRenderings(flags, output, { showsPrompt: false });
   const config = await context.loadConfig();
@@ -75,11 +75,20 @@ async function judgeOf(schema: Readonly<Record<string, unknown>>): Promise<Work[
   return createAnswerJudge(schema);
 }
 
-function checkFlags(flags: PlannedFlags & { readonly prompt: string | undefined }): void {
+function checkFlags(
+  flags: PlannedFlags & { readonly prompt: string | undefined },
+  { isInteractive }: Pick<CommandContext['output'], 'isInteractive'>,
+): void {
   const conflict = (message: string): Error => usage(message, 'flags_conflict', 'leave out one of them');
   if (flags.local && flags.detach) throw conflict('--local ends with its execution, so it cannot be detached');
   if (flags.local && flags.queue !== undefined)
     throw conflict('--local uses a queue of its own, so --queue cannot be given');
+  if (flags.conversation && !flags.detach && (!isInteractive || flags.queue?.includes(',') === true))
+    throw usage(
+      'a conversation needs a terminal and one queue',
+      'conversation_unattended',
+      'add --detach, then use `kubiya execution message` and `kubiya execution done`',
+    );
   if (flags['plan-file'] === undefined) return;
   if (flags.prompt !== undefined || flags['prompt-file'] !== undefined)
     throw conflict('--plan-file has its own prompt, so no other can be given');

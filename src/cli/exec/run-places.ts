@@ -60,6 +60,7 @@ async function runOnPlace(work: Work, place: Place, name: string | undefined, de
     workerFailed: place.workerFailed,
     // Two questions at once cannot be answered.
     questions: output.isInteractive && !config.isNonInteractive && name === undefined ? output.questions : undefined,
+    isConversation: flags.conversation,
     judgeAnswer: work.judgeAnswer,
   });
 }
