@@ -64,8 +64,9 @@ const settle = (approval: ApprovalView, verb: 'approve' | 'reject', reason?: str
 const typesOf = (events: readonly EventView[], name: string): EventView[] =>
   events.filter(({ event_type }) => event_type === name);
 /** What the model was told of a call in its next request. */
-const toldOf = (scenario: Scenario, request: number): string =>
-  JSON.stringify((scenario.requests[request]?.body['messages'] as unknown[]).slice(-3));
+const sent = (scenario: Scenario, request: number): { role: string; content: string }[] =>
+  (scenario.requests[request]?.body['messages'] ?? []) as ReturnType<typeof sent>;
+const toldOf = (scenario: Scenario, request: number): string => JSON.stringify(sent(scenario, request).slice(-3));
 
 test('30 agents that wait do not delay a 31st that works, on a worker with 10 slots', async () => {
   const waiting: string[] = [];
@@ -152,9 +153,7 @@ test('sleeping calls of one answer sleep at the same time, and the model is told
   const startedAt = performance.now();
   await lab.server.ended(await start(scenario), limitMs);
   expect(performance.now() - startedAt).toBeLessThan(2_400);
-  const told = (scenario.requests[1]?.body['messages'] as { role: string; content: string }[]).filter(
-    ({ role }) => role === 'tool',
-  );
+  const told = sent(scenario, 1).filter(({ role }) => role === 'tool');
   expect(told.map(({ content }) => content).slice(0, 2)).toEqual(['Slept for 1.5 s', 'Slept for 1 s']);
 }, 60_000);
 

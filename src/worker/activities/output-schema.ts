@@ -1,5 +1,5 @@
 // Judges the last answer by the output schema of its execution.
-import { type Schema, Validator } from '@cfworker/json-schema';
+import { Validator } from '@cfworker/json-schema';
 import { messageOf } from '../../errors.ts';
 
 /** More problems at once do not help a model to mend its answer. */
@@ -14,7 +14,7 @@ export function judgeAnswer(answer: string, schema: Readonly<Record<string, unkn
   if (json === undefined) return { problem: 'it is not one JSON value' };
   try {
     // The message of each error names the keyword and the place.
-    const { valid, errors } = new Validator(schema as Schema, '2020-12', false).validate(json.value);
+    const { valid, errors } = new Validator(schema, '2020-12', false).validate(json.value);
     if (valid) return { json: json.text };
     const problems = errors
       .filter(({ keyword }) => keyword !== 'properties' && keyword !== 'items')
@@ -29,7 +29,7 @@ export function judgeAnswer(answer: string, schema: Readonly<Record<string, unkn
 /** One sentence, or undefined for a schema that can be used. */
 export function schemaProblem(schema: Readonly<Record<string, unknown>>): string | undefined {
   try {
-    new Validator(schema as Schema, '2020-12', false).validate(null);
+    new Validator(schema, '2020-12', false).validate(null);
     return undefined;
   } catch (error) {
     return messageOf(error);

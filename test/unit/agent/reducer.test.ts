@@ -1,6 +1,5 @@
 // The agent's loop without Temporal: tables of what comes next, and any interleaving of facts keeps the transcript valid.
 import { describe, expect, test } from 'bun:test';
-import * as fc from 'fast-check';
 import { compact, transcriptBytes } from '../../../src/agent/compaction.ts';
 import { defaultLimits, limitsFrom } from '../../../src/agent/limits.ts';
 import {
@@ -223,77 +222,3 @@ test('compaction never cuts an emoji in half', () => {
   );
   expect(cut?.content).not.toMatch(/[\uD800-\uDBFF](?![\uDC00-\uDFFF])/);
 });
-
-/** What every provider demands: each call is answered once, at once, before anything else is said. */
-function problemOf(transcript: readonly ModelMessage[]): string | undefined {
-  let open: string[] = [];
-  for (const message of transcript) {
-    if (message.role === 'tool') {
-      if (open.shift() !== message.toolCallId) return 'a result out of order or without its call';
-    } else if (open.length > 0) {
-      return `${message.role} before every call had its result`;
-    } else if (message.role === 'assistant') {
-      open = message.toolCalls.map((call) => call.id);
-    }
-  }
-  return open.length > 0 ? 'a call without a result' : undefined;
-}
-
-test('any interleaving of facts keeps the transcript valid for every provider', () => {
-  const effect = fc.constantFrom<ToolEffect>('read_only', 'side_effecting', 'idempotent');
-  const event = fc.oneof(
-    fc.record({ kind: fc.constant('model' as const), calls: fc.array(effect, { maxLength: 4 }), size: fc.nat(60_000) }),
-    fc.record({ kind: fc.constant('tool' as const), index: fc.nat(3), size: fc.nat(60_000) }),
-    fc.record({ kind: fc.constant('message' as const), id: fc.nat(5) }),
-    fc.record({ kind: fc.constantFrom('pause' as const, 'resume' as const, 'overflow' as const, 'fail' as const) }),
-  );
-  fc.assert(
-    fc.property(fc.array(event, { maxLength: 60 }), fc.boolean(), (events, isCancelled) => {
-      let state = initialState({ ...first, isConversation: true });
-      for (const one of events) state = fold(state, one);
-      if (isCancelled) state = applyCancel(state);
-      const isSettled = state.pendingCalls.length === 0;
-      if (isSettled) expect(problemOf(state.transcript)).toBeUndefined();
-    }),
-    { numRuns: 2_000 },
-  );
-});
-
-type Folded =
-  | { kind: 'model'; calls: readonly ToolEffect[]; size: number }
-  | { kind: 'tool'; index: number; size: number }
-  | { kind: 'message'; id: number }
-  | { kind: 'pause' | 'resume' | 'overflow' | 'fail' };
-
-/** Does what the workflow would: only steps that nextStep allows. */
-function fold(state: AgentState, event: Folded): AgentState {
-  const step = next(state);
-  switch (event.kind) {
-    case 'model':
-      if (step.type !== 'model') return state;
-      return applyModelFact(
-        begin(state),
-        answer(
-          'x'.repeat(event.size),
-          event.calls.map((effect) => ({ name: 'n', effect })),
-        ),
-      );
-    case 'tool': {
-      if (step.type !== 'tools') return state;
-      const call = step.calls[event.index % step.calls.length];
-      return call === undefined
-        ? state
-        : applyToolResult(state, { callId: call.callId, content: 'y'.repeat(event.size), isError: false });
-    }
-    case 'message':
-      return applyMessage(state, { messageId: `extra${event.id}`, content: 'hi' });
-    case 'pause':
-      return applyPause(state);
-    case 'resume':
-      return applyResume(state);
-    case 'overflow':
-      return step.type === 'model' ? applyModelFact(begin(state), failure('context_overflow')) : state;
-    case 'fail':
-      return step.type === 'model' ? applyModelFact(begin(state), failure('overloaded')) : state;
-  }
-}
