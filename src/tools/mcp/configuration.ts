@@ -58,8 +58,8 @@ export interface McpPlace extends TemplateValues {
 const serversMax = 32;
 /** It is part of the tools' names and of sentences. */
 const serverNamePattern = /^\P{Cc}{1,100}$/u;
-/** Headers and variables whose values are secrets although nobody wrote a template. */
-const secretNamePattern = /authorization|token|secret|password|passwd|api[-_]?key|cookie|credential/i;
+/** Headers, variables and parameters of an address whose values are secrets although nobody wrote a template. */
+const secretNamePattern = /authorization|token|secret|password|passwd|^key$|api[-_]?key|cookie|credential/i;
 
 export function readMcpServers(servers: Readonly<Record<string, unknown>>, place: McpPlace): McpConfiguration {
   const settings: McpSettings[] = [];
@@ -163,7 +163,10 @@ function filledOAuth(oauth: McpOAuth, fill: (text: string) => string): McpOAuth 
 
 /** `Bearer abc` is not the secret, `abc` is. */
 function secretsOf(target: McpTarget): string[] {
-  const named = target.transport === 'stdio' ? target.environment : target.headers;
+  const named =
+    target.transport === 'stdio'
+      ? target.environment
+      : { ...target.headers, ...Object.fromEntries(new URL(target.url).searchParams) };
   const values = Object.entries(named)
     .filter(([name]) => secretNamePattern.test(name))
     .map(([, value]) => value);
