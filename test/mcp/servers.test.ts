@@ -1,95 +1,25 @@
 // MCP servers of a worker against real ones: their tools, their faults, and that nothing of them is left.
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { afterAll, describe, expect, test } from 'bun:test';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { createId } from '../../src/lib/ids.ts';
-import { processesWithMarker } from '../../src/lib/process-tree.ts';
-import { createSpawner } from '../../src/lib/spawn.ts';
-import { type McpSettings, readMcpServers } from '../../src/tools/mcp/configuration.ts';
-import { createMcpServers, type McpServers } from '../../src/tools/mcp/servers.ts';
+import type { McpSettings } from '../../src/tools/mcp/configuration.ts';
 import { toolsOfOffer, withNames } from '../../src/tools/mcp/tools.ts';
 import { until } from '../support/until.ts';
+import { createServersLab } from './servers-lab.ts';
 
-const instanceId = createId();
-const spawner = createSpawner({ instanceId, onStart: () => undefined, onEnd: () => undefined });
+const lab = createServersLab();
+const { call, discover, settingsOf, alive, workspace, events, servers } = lab;
+afterAll(() => lab.stop());
+
 const faulty = [process.execPath, join(import.meta.dir, 'faulty-server.fixture.ts')];
 const programOf = (name: string): string =>
   join(dirname(Bun.resolveSync(`@modelcontextprotocol/${name}/package.json`, import.meta.dir)), 'dist/index.js');
 const everything = programOf('server-everything');
 
-let workspace = '';
-let servers: McpServers;
-const events: string[] = [];
-const alive = (): number => processesWithMarker(instanceId).length;
-
-beforeAll(() => {
-  workspace = mkdtempSync(join(tmpdir(), 'kubiya-mcp-'));
-  servers = createMcpServers({
-    spawner,
-    fetch: (url, init) => fetch(url, init),
-    onEvent: (message, fields) => events.push(`${message} ${JSON.stringify(fields)}`),
-  });
-});
-
-afterAll(async () => {
-  await servers.stop();
-  expect(alive()).toBe(0);
-  rmSync(workspace, { recursive: true, force: true });
-});
-
-/** As an agent's configuration names it. */
-function settingsOf(server: Record<string, unknown>, name = 'one'): McpSettings {
-  const {
-    servers: [settings],
-    problems,
-  } = readMcpServers(
-    { [name]: server },
-    {
-      environment: { PLACE: 'here' },
-      secrets: { TOKEN: 'geheim-123' },
-      base: { PATH: process.env['PATH'] ?? '', HOME: workspace },
-      workspace,
-    },
-  );
-  if (settings === undefined) throw new Error(problems.map(({ message }) => message).join('; '));
-  return settings;
-}
-
 const stdio = (command: readonly string[], more: object = {}): McpSettings =>
   settingsOf({ command: command[0], args: command.slice(1), ...more });
-
-function call(
-  { target }: McpSettings,
-  tool: string,
-  values: Record<string, unknown> = {},
-  options: {
-    signal?: AbortSignal;
-    onOutput?: (text: string) => void;
-    executionId?: string;
-    outputBytesMax?: number;
-  } = {},
-) {
-  return servers.call(
-    {
-      target,
-      kind: 'tool',
-      tool,
-      arguments: values,
-      executionId: options.executionId ?? 'execution',
-      callId: `call:${tool}`,
-      timeoutMs: 20_000,
-      workspace,
-      outputBytesMax: options.outputBytesMax ?? 10_000,
-    },
-    options.signal ?? AbortSignal.timeout(20_000),
-    options.onOutput ?? (() => undefined),
-  );
-}
-
-const discover = ({ target }: McpSettings, executionId = 'execution') =>
-  servers.discover({ target, executionId }, AbortSignal.timeout(20_000));
 
 describe('the server that has everything', () => {
   const transports = ['stdio', 'streamableHttp', 'sse'] as const;
@@ -118,28 +48,12 @@ describe('the server that has everything', () => {
         await call(settings, 'trigger-long-running-operation', long, { onOutput: (text) => seen.push(text) });
         expect(seen.join('')).toContain('1/2');
 
-        const ask = (which: 'list_resources' | 'read_resource' | 'get_prompt', values: Record<string, unknown>) =>
-          servers.call(
-            {
-              target: settings.target,
-              kind: which,
-              tool: '',
-              arguments: values,
-              executionId: 'execution',
-              callId: 'c',
-              timeoutMs: 20_000,
-              workspace,
-              outputBytesMax: 10_000,
-            },
-            AbortSignal.timeout(20_000),
-            () => undefined,
-          );
-        const list = await ask('list_resources', {});
+        const list = await call(settings, '', {}, { kind: 'list_resources' });
         const [uri = ''] = /\S+:\/\/\S+/.exec(list.output) ?? [];
-        expect((await ask('read_resource', { uri })).status).toBe('success');
-        expect((await ask('read_resource', { uri: 'demo://nowhere' })).status).toBe('failed');
+        expect((await call(settings, '', { uri }, { kind: 'read_resource' })).status).toBe('success');
+        expect((await call(settings, '', { uri: 'demo://nowhere' }, { kind: 'read_resource' })).status).toBe('failed');
         const [prompt] = discovery.offer.prompts;
-        expect((await ask('get_prompt', { name: prompt?.name })).output).toContain('user: ');
+        expect((await call(settings, '', { name: prompt?.name }, { kind: 'get_prompt' })).output).toContain('user: ');
       } finally {
         await stop();
       }
@@ -166,94 +80,6 @@ describe('the server that has everything', () => {
       },
     };
   }
-});
-
-describe('a server on the web', () => {
-  interface Web extends AsyncDisposable {
-    readonly url: string;
-    /** It forgets every session, as one that was started again does. */
-    forget(): void;
-    /** How often it was asked to do its only work. */
-    readonly calls: number;
-    stop(): Promise<void>;
-  }
-
-  /** Streamable HTTP by hand: one tool, whose name says what becomes of the answer. */
-  async function startWeb(): Promise<Web> {
-    let sessions = new Set<string>();
-    let calls = 0;
-    const server = Bun.serve({
-      hostname: '127.0.0.1',
-      port: 0,
-      fetch: async (request) => {
-        if (request.headers.get('x-key') !== 'geheim-123') return new Response('no', { status: 401 });
-        if (request.method !== 'POST') return new Response('', { status: 405 });
-        const { id, method, params } = (await request.json()) as {
-          id?: number;
-          method: string;
-          params?: { name?: string; protocolVersion?: string };
-        };
-        const answer = (result: object, headers = {}): Response =>
-          Response.json({ jsonrpc: '2.0', id, result }, { headers });
-        if (method === 'initialize') {
-          const session = createId();
-          sessions.add(session);
-          const about = { capabilities: { tools: {} }, serverInfo: { name: 'web', version: '1' } };
-          return answer({ protocolVersion: params?.protocolVersion, ...about }, { 'mcp-session-id': session });
-        }
-        if (!sessions.has(request.headers.get('mcp-session-id') ?? '')) return new Response('gone', { status: 404 });
-        if (id === undefined) return new Response(null, { status: 202 });
-        calls += 1;
-        if (params?.name === 'dies') await server.stop(true);
-        const size = params?.name === 'big' ? 40_000_000 : 10;
-        return answer({ content: [{ type: 'text', text: 'y'.repeat(size) }] });
-      },
-    });
-    const stop = (): Promise<void> => server.stop(true);
-    return {
-      url: `http://127.0.0.1:${server.port}/mcp`,
-      forget: () => void (sessions = new Set()),
-      get calls() {
-        return calls;
-      },
-      stop,
-      [Symbol.asyncDispose]: stop,
-    };
-  }
-  const at = (url: string, headers: object = { 'x-key': '{{.secret.TOKEN}}' }): McpSettings =>
-    settingsOf({ url, headers });
-
-  test('gets the headers, and is left alone without them', async () => {
-    await using web = await startWeb();
-    expect((await call(at(web.url), 'work')).status).toBe('success');
-    const refused = await call(at(web.url, {}), 'work');
-    expect(refused.output).toContain('it answered 401; configure its headers or oauth');
-  });
-
-  test('that forgot the session is asked again in a new one, once', async () => {
-    await using web = await startWeb();
-    const settings = at(web.url);
-    await call(settings, 'work');
-    web.forget();
-    expect((await call(settings, 'work')).status).toBe('success');
-    expect(web.calls).toBe(2);
-  });
-
-  test('that sends 40 MB is not read to the end', async () => {
-    await using web = await startWeb();
-    const outcome = await call(at(web.url), 'big');
-    expect(outcome.status).toBe('failed');
-    expect(outcome.output).toContain('more than the 33554432 bytes that are read');
-    expect((await call(at(web.url), 'work')).status).toBe('success');
-  });
-
-  test('that vanishes in a call leaves its outcome unknown', async () => {
-    await using web = await startWeb();
-    const outcome = await call(at(web.url), 'dies');
-    expect(outcome.status).toBe('failed');
-    expect(outcome.output).toContain('whether the call took effect is not known');
-    expect(web.calls).toBe(1);
-  });
 });
 
 describe('a server that', () => {
