@@ -70,7 +70,7 @@ function toolResults({ requests }: Scenario, index: number): string[] {
 
 test('members work side by side in one workspace, and the leader gets their answers', async () => {
   const waitFor = (own: string, other: string): ScenarioReply =>
-    runs(shell(`echo of-${own} > ${own}.txt; until [ -e ${other}.txt ]; do sleep 0.05; done; cat ${other}.txt`));
+    runs(shell(`echo of-${own} > ${own}.txt; until [ -s ${other}.txt ]; do sleep 0.05; done; cat ${other}.txt`));
   const ada = models.add([waitFor('ada', 'bob'), says('Ada is done.')]);
   const bob = models.add([waitFor('bob', 'ada'), says('Bob is done.')]);
   const { id, leader } = await begin([delegates(ask('Ada', ada), ask('bob', bob)), says('Both are done.')]);
@@ -244,7 +244,7 @@ test('when the worker that holds the workspace is gone, all members go on on the
     const before = gate('pair-before');
     const part = (own: string, other: string): ScenarioReply[] => [
       runs(shell(`pwd >> ${before}; sleep 60`)),
-      runs(shell(`echo ${own} > ${own}.txt; until [ -e ${other}.txt ]; do sleep 0.05; done; cat ${other}.txt`)),
+      runs(shell(`echo ${own} > ${own}.txt; until [ -s ${other}.txt ]; do sleep 0.05; done; cat ${other}.txt`)),
       says(`${own} is done.`),
     ];
     const [ada, bob] = [models.add(part('ada', 'bob')), models.add(part('bob', 'ada'))] as const;
