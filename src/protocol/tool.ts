@@ -27,6 +27,9 @@ export const toolResultSchema = v.object({
 });
 export type ToolResult = v.InferOutput<typeof toolResultSchema>;
 
+/** In the environment of every process that a tool starts: the call that it serves. */
+export const callMarkerName = 'KUBIYA_CALL_ID';
+
 /** A skill as the control plane resolves it for an agent: a type and its configuration. */
 export const resolvedSkillSchema = v.object({
   id: v.string(),

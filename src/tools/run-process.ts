@@ -4,6 +4,7 @@ import { StringDecoder } from 'node:string_decoder';
 import { sweepByMarker } from '../lib/process-tree.ts';
 import { type ChildHandle, StartError, exitCodeOf } from '../lib/spawn.ts';
 import { createOutputBuffer } from '../lib/text.ts';
+import { callMarkerName } from '../protocol/tool.ts';
 import type { ToolOutcome, ToolRun } from './tool.ts';
 
 export interface ProcessRequest {
@@ -34,8 +35,6 @@ export type ProcessOutcome =
 const stopGraceMs = 2_000;
 /** For output that is still in the pipes when the process is gone. Only a process in a session of its own keeps them open. */
 const pipeDrainMs = 200;
-/** Tells a tool that declares itself idempotent which call it serves, and us which processes are of this call. */
-const callMarkerName = 'KUBIYA_CALL_ID';
 /** Room for what the tools write around the output: the exit code and the notice about what was left out. */
 const wordsBytes = 512;
 

@@ -1,7 +1,9 @@
 // `kubiya execution approve` and `deny`: without an id what waits, with one the answer.
+import type { Config } from '../../config/config.ts';
 import type { ControlPlaneClient } from '../../controlplane/client.ts';
 import { KubiyaError } from '../../errors.ts';
 import type { Approval } from '../../protocol/approvals.ts';
+import { callMarkerName } from '../../protocol/tool.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { connect } from '../connect.ts';
 import { jsonFlag, usage } from '../flags.ts';
@@ -45,13 +47,25 @@ export function approvalCommand(verb: keyof typeof verbs): Command {
       const { id, reason, json } = args;
       if (id === undefined && reason !== undefined)
         throw usage('--reason belongs to an answer', 'id_missing', `kubiya execution ${verb} <id> --reason …`);
-      const client = await connect(await loadConfig());
+      const config = await loadConfig();
+      if (id !== undefined) refuseAgents(config);
+      const client = await connect(config);
       if (id === undefined) return await printWaiting(output, await client.listApprovals({ status: 'pending' }), json);
       const approval = await findWaiting(client, id);
       const settled = await client[method](approval.id, { reason });
       if (json) return await output.printJson(settled);
       await output.note(`${done}: ${output.stderr.foreign(approval.title ?? approval.id)}`);
     },
+  });
+}
+
+/** An agent that runs this in a shell of its own must not answer for a person. */
+function refuseAgents({ childEnvironmentBase }: Config): void {
+  if (childEnvironmentBase.reveal()[callMarkerName] === undefined) return;
+  throw new KubiyaError('an agent cannot answer an approval', {
+    kind: 'denied',
+    code: 'approval_by_agent',
+    hint: 'a person has to run this command',
   });
 }
 

@@ -3,6 +3,7 @@ import { createLineSplitter } from '../../lib/lines.ts';
 import { sweepByMarker } from '../../lib/process-tree.ts';
 import { type ChildHandle, exitCodeOf, type Spawner, StartError } from '../../lib/spawn.ts';
 import { cutTail } from '../../lib/text.ts';
+import { callMarkerName } from '../../protocol/tool.ts';
 import { type ClaudeLine, type ClaudeResult, parseClaudeLine } from './stream.ts';
 
 export interface ClaudeRequest {
@@ -30,7 +31,6 @@ const lineLengthMax = 32 * 1024 * 1024;
 const stderrBytesMax = 8 * 1024;
 /** As a shell says it. */
 const notStartedCode = 127;
-const markerName = 'KUBIYA_CALL_ID';
 
 /** `onLine` must not throw. Aborting the signal stops it. */
 export async function runClaude(
@@ -43,7 +43,7 @@ export async function runClaude(
     child = await spawner.start({
       command: ['claude', ...request.words],
       cwd: request.cwd,
-      environment: { ...request.environment, [markerName]: request.callId },
+      environment: { ...request.environment, [callMarkerName]: request.callId },
       stdin: { data: `${JSON.stringify(userMessage(request.prompt))}\n` },
       stdout: 'pipe',
       stderr: 'pipe',
@@ -69,7 +69,7 @@ export async function runClaude(
   try {
     const exit = await child.exited;
     // Whoever left its group may still hold the pipe.
-    sweepByMarker(spawner.instanceId, [`${markerName}=${request.callId}`]);
+    sweepByMarker(spawner.instanceId, [`${callMarkerName}=${request.callId}`]);
     await heard.drained;
     return { result: heard.result(), exitCode: exitCodeOf(exit), words: heard.stderr(), isTimeUp };
   } finally {
