@@ -106,6 +106,13 @@ function insert(deps: ServerDeps, options: ExecuteOptions, entity: Resource, req
       hint: 'set its status to active, or use another queue',
     });
   }
+  const parent = request.parent_execution_id ?? '';
+  if (parent !== '' && store.executions.find(parent) === null) {
+    throw new HttpProblem(400, `There is no execution ${JSON.stringify(parent.slice(0, 100))} to go on with`, {
+      code: 'parent_not_found',
+      hint: '`kubiya execution list` lists them',
+    });
+  }
   const id = options.id ?? createId();
   const workflowInput = inputOf(deps, id, options, entity);
   if (Buffer.byteLength(JSON.stringify(workflowInput)) > workflowInputBytesMax) {
