@@ -181,6 +181,35 @@ test('pause and resume reach the members', async () => {
   expect(await lab.server.ended(id, 30_000)).toMatchObject({ status: 'completed', response: 'So did I.' });
 }, 60_000);
 
+test('a team that is paused in the middle of its members’ work can be cancelled', async () => {
+  const file = gate('paused.pid');
+  const ada = models.add([runs(shell(`echo $$ > ${file}; exec sleep 300`))]);
+  const { id } = await begin([delegates(ask('Ada', ada))]);
+  await until(() => existsSync(file) && readFileSync(file, 'utf8') !== '');
+  await api('POST', `executions/${id}/pause`);
+  await until(async () => (await lab.server.execution(id)).status === 'paused');
+  await api('POST', `executions/${id}/cancel`);
+  expect(await lab.server.ended(id, 20_000)).toMatchObject({ status: 'cancelled' });
+  expect(existsSync(`/proc/${readFileSync(file, 'utf8').trim()}`)).toBe(false);
+}, 60_000);
+
+test('in a conversation with a team every task is another part, and its members start afresh', async () => {
+  const [first, second] = [models.add([says('one')]), models.add([says('two')])];
+  const { id, leader } = await begin(
+    [delegates(ask('Ada', first)), says('First.'), delegates(ask('Ada', second)), says('Second.')],
+    'crew',
+    { is_conversation: true },
+  );
+  const isWaiting = async (): Promise<boolean> => (await lab.server.execution(id)).status === 'waiting_for_input';
+  await until(isWaiting);
+  await api('POST', `executions/${id}/message`, { message: 'And another one' });
+  await until(async () => leader.requests.length === 4 && (await isWaiting()));
+  await api('POST', `executions/${id}/mark-done`);
+  expect(await lab.server.ended(id, 20_000)).toMatchObject({ status: 'completed', response: 'Second.' });
+  expect(toolResults(leader, 3)).toEqual(['one', 'two']);
+  expect(JSON.stringify(second.requests[0]?.body['messages'])).not.toContain(first.tag);
+}, 60_000);
+
 test('a member that waits for an approval gets the answer of a person', async () => {
   const asks = { name: 'wait_for_approval', arguments: { title: 'Delete everything?' } };
   const ada = models.add([{ type: 'calls', calls: [asks] }, says('Ada may do it.')]);

@@ -12,6 +12,9 @@ export interface MemberVoice {
   readonly forget: (executionId: string) => void;
 }
 
+/** Far more parts than a worker has open; one whose end came to another worker is the oldest some day. */
+const membershipsMax = 1_000;
+
 /** Everything that a member's activities publish or record through `deps` is the team's. */
 export function createMemberVoice(deps: WorkerDeps): MemberVoice {
   const memberships = new Map<string, Membership>();
@@ -40,7 +43,10 @@ export function createMemberVoice(deps: WorkerDeps): MemberVoice {
       meter: { record: (fact) => meter.record({ ...fact, executionId: ownerExecutionId(fact.executionId) }) },
     },
     introduce: (executionId, membership) => {
-      if (membership !== undefined) memberships.set(executionId, membership);
+      if (membership === undefined) return;
+      memberships.set(executionId, membership);
+      const [oldest] = memberships.keys();
+      if (memberships.size > membershipsMax && oldest !== undefined) memberships.delete(oldest);
     },
     forget: (executionId) => void memberships.delete(executionId),
   };
