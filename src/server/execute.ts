@@ -7,7 +7,7 @@ import { organizationId, type ServerDeps } from './deps.ts';
 import { findQueue, findResource } from './lookups.ts';
 import { HttpProblem, temporalProblem } from './problems.ts';
 import { advance } from './progress.ts';
-import { claimWorker } from './single-execution.ts';
+import { claimWorker, isStartedFrom } from './single-execution.ts';
 import type { ExecuteInput, ExecutionRecord } from './store/executions.ts';
 import type { QueueRecord } from './store/queues.ts';
 import type { Body, Resource } from './store/resources.ts';
@@ -122,7 +122,8 @@ function insert(deps: ServerDeps, options: ExecuteOptions, entity: Resource, req
     });
   }
   return store.transaction(() => {
-    if (queue.isSingleExecution && !store.queues.claim(queue.id, id)) {
+    const mayJoin = isStartedFrom(deps, queue, request);
+    if (queue.isSingleExecution && !mayJoin && !store.queues.claim(queue.id, id)) {
       throw new HttpProblem(409, `The worker queue ${queue.name} is for one execution and has it`, {
         code: 'queue_claimed',
         hint: 'use another queue',

@@ -2,6 +2,7 @@
 import type { ServerDeps } from './deps.ts';
 import { presentWorkers } from './present-workers.ts';
 import { HttpProblem } from './problems.ts';
+import type { ExecuteInput } from './store/executions.ts';
 import type { QueueRecord, WorkerRecord } from './store/queues.ts';
 
 type Deps = Pick<ServerDeps, 'store' | 'clock' | 'log' | 'wake'>;
@@ -19,6 +20,15 @@ export function claimWorker(deps: Deps, queue: QueueRecord, executionId: string)
     });
   }
   deps.store.queues.describe(free.id, { ...free.body, claimed_by: executionId });
+}
+
+/** True for an execution that an agent starts from one which runs on the queue: its worker is there for both. */
+export function isStartedFrom({ store }: Pick<Deps, 'store'>, queue: QueueRecord, request: ExecuteInput): boolean {
+  const parent = request.user_metadata?.['parent_execution_id'];
+  if ((request.depth ?? 0) === 0 || typeof parent !== 'string') return false;
+  // A member's part belongs to the execution of its team.
+  const execution = store.executions.find(parent.split('/')[0] ?? '');
+  return execution !== null && execution.isOpen && execution.queueId === queue.id;
 }
 
 /** A worker for one execution has come: the oldest that waits for one is its. */

@@ -170,6 +170,22 @@ describe('start', () => {
     expect((await call('GET', '/api/v1/worker-queues/single/executions')).body).toMatchObject([
       { id, status: 'pending' },
     ]);
+    // What it starts itself has the same worker, also from a member of a team; what only says so has not.
+    const from = (parent: string, depth = 1) => ({
+      prompt: 'x',
+      worker_queue_id: 'single',
+      depth,
+      user_metadata: { parent_execution_id: parent },
+    });
+    const other = await execute();
+    for (const [body, status] of [
+      [from(id), 200],
+      [from(`${id}/member/1`), 200],
+      [from(id, 0), 409],
+      [from(other), 409],
+      [from('nobody'), 409],
+    ] as const)
+      expect((await call('POST', '/api/v1/agents/default/execute', body)).status).toBe(status);
     // Deleting the queue cancels what waits for it.
     expect((await call('DELETE', '/api/v1/worker-queues/single')).status).toBe(204);
     expect(await ended(id)).toMatchObject({ status: 'cancelled' });
