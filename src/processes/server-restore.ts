@@ -7,7 +7,7 @@ import { createId } from '../lib/ids.ts';
 import { ensureSecureDirectory } from '../lib/secure-directory.ts';
 import { archivedNames, damaged, readArchive, type ArchivedName, type Manifest } from '../server/archive.ts';
 import { migrations } from '../server/store/migrations.ts';
-import { examineDatabase } from '../server/store/snapshot.ts';
+import { examineDatabase, forgetWorkers } from '../server/store/snapshot.ts';
 import { acquireLock } from '../supervisor/lock.ts';
 import { serverLockName } from './server-backup.ts';
 
@@ -35,6 +35,7 @@ export function restoreServer(config: Config, file: string, { isForced }: { read
     mkdirSync(staging, { mode: 0o700 });
     const manifest = readArchive(file, staging);
     refuseUnusable(file, manifest, staging);
+    forgetWorkers(join(staging, 'control-plane.db'));
     const replaced = existingFiles(config, staging, manifest);
     if (replaced.length > 0 && !isForced) throw dataExists(dataDirectory);
     const keptIn = replaced.length === 0 ? null : join(dataDirectory, `before-restore-${stamp()}`);

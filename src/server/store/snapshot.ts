@@ -78,6 +78,19 @@ export function examineDatabase(path: string): DatabaseFacts {
 }
 
 /**
+ * Of a copy of ours that goes somewhere else: its workers are not there, and who waited for one of them need not wait until it
+ * is overdue. One that is there after all is told so by its next heartbeat, and registers again.
+ */
+export function forgetWorkers(path: string): void {
+  const database = new Database(path, { readwrite: true, create: false });
+  try {
+    database.run('UPDATE workers SET is_disconnected = 1, live_until_ms = 0');
+  } finally {
+    database.close();
+  }
+}
+
+/**
  * Gives the room of deleted rows back to the disk, of a database that nobody has open. Returns the bytes it freed: none from
  * one that cannot be opened, of which whoever opens it next has more to say.
  */
