@@ -112,7 +112,7 @@ export interface PreparedAgent {
     readonly path: string;
   }[];
   /** The agent's turns are runs of the `claude` program. */
-  readonly claudeCode?: { readonly permissionMode: string };
+  readonly claudeCode?: { readonly permissionMode: string; readonly turnTimeMsMax: number };
   /** JSON Schema that the last answer has to match. */
   readonly outputSchema?: Readonly<Record<string, unknown>>;
   readonly price?: ModelPrice;

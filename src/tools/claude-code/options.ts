@@ -11,6 +11,8 @@ export const claudeCodeRuntime = 'claude_code';
 /** Of an agent that names no model: the program chooses. */
 export const claudeCodeModel = 'claude_code';
 const permissionModes: readonly unknown[] = ['default', 'acceptEdits', 'bypassPermissions', 'plan'];
+/** A turn is a whole piece of work with many calls; the execution's own limit of time ends it sooner. */
+const turnMsMax = 3_600_000;
 /** Linux takes 128 kB as one argument. */
 const promptBytesMax = 100_000;
 
@@ -18,7 +20,8 @@ const promptBytesMax = 100_000;
 export function claudeCodeOf(
   environment: Readonly<Record<string, string>>,
   configuration: Readonly<Record<string, unknown>>,
-): { readonly permissionMode: string } {
+  limits: { readonly toolTimeMsMax: number },
+): { readonly permissionMode: string; readonly turnTimeMsMax: number } {
   if (findProgram(environment['PATH'] ?? '') === undefined) {
     throw new KubiyaError('the agent has the runtime claude_code, and the program `claude` is not installed here', {
       kind: 'configuration',
@@ -34,7 +37,10 @@ export function claudeCodeOf(
       hint: 'correct `permission_mode` in the configuration of the agent',
     });
   }
-  return { permissionMode: typeof mode === 'string' ? mode : 'default' };
+  return {
+    permissionMode: typeof mode === 'string' ? mode : 'default',
+    turnTimeMsMax: Math.max(limits.toolTimeMsMax, turnMsMax),
+  };
 }
 
 function findProgram(path: string): string | undefined {

@@ -1,13 +1,13 @@
 // The runtime claude_code: one turn of an agent is one run of the `claude` program, told and journaled as a call with side effects.
-import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import type { ModelFact } from '../../agent/state.ts';
+import type { ModelFact, PreparedAgent } from '../../agent/state.ts';
 import { writeFileAtomic } from '../../lib/atomic-file.ts';
 import { readTextFile } from '../../lib/bounded-file.ts';
-import { modelMessageSchema, type ModelMessage } from '../../protocol/model.ts';
+import { modelMessageSchema, type ModelMessage, noUsage } from '../../protocol/model.ts';
 import { runAttempt } from './attempt.ts';
+import { logCall } from './call-log.ts';
 import { type ExecutionContexts, workspaceOf } from './execution-context.ts';
 import { createMessageStream } from './message-stream.ts';
 import { judgeAnswer } from './output-schema.ts';
@@ -22,7 +22,6 @@ import { blocksOf, type ClaudeLine, type ClaudeResult, resultText } from '../../
 
 /** Half of what Temporal takes as one payload, as for every answer. */
 const answerCharactersMax = 500_000;
-const sessionFileName = '.claude-session.json';
 
 /** What the workflow gives as the call's arguments. */
 const turnSchema = v.object({
@@ -89,8 +88,10 @@ async function runTurn(input: CallToolInput, call: CallContext, surroundings: Su
   const context = await contexts.of(executionId, prepared);
   // Its own directory also where the agent works elsewhere: a person's project is no place for our files.
   const directory = workspaceOf(session, executionId, undefined);
-  const mcpConfigFile = join(directory, `.claude-mcp-${randomUUID()}.json`);
-  const sessionFile = join(directory, sessionFileName);
+  // Members of a team share the directory. The same name in every turn: what a killed worker left is replaced and removed.
+  const own = executionId.replaceAll(/[^A-Za-z0-9_-]/g, '_');
+  const mcpConfigFile = join(directory, `.claude-mcp-${own}.json`);
+  const sessionFile = join(directory, `.claude-session-${own}.json`);
   const sessionId = readSession(sessionFile);
   const configuration = await contexts.mcpOf(executionId, prepared);
   writeFileAtomic(mcpConfigFile, mcpConfigText(configuration));
@@ -107,6 +108,7 @@ async function runTurn(input: CallToolInput, call: CallContext, surroundings: Su
       sessionId,
     });
     const teller = createTeller(input, call, deps);
+    const startedAtMs = deps.clock.now();
     const run = await runClaude(
       {
         words,
@@ -114,7 +116,7 @@ async function runTurn(input: CallToolInput, call: CallContext, surroundings: Su
         callId: input.call.callId,
         cwd: context.workspace,
         environment: context.environment,
-        limitMs: prepared.limits.toolTimeMsMax,
+        limitMs: turnTimeMsMaxOf(prepared),
       },
       { spawner: deps.spawner, signal: call.signal },
       (line) => {
@@ -124,7 +126,9 @@ async function runTurn(input: CallToolInput, call: CallContext, surroundings: Su
     );
     // A session that is not there any more is forgotten; the next turn tells the whole conversation.
     if (run.result?.is_error === true && sessionId !== undefined) rmSync(sessionFile, { force: true });
-    return endOf(run, { input, call, deps }, teller);
+    const end = endOf(run, { input, call, deps }, teller);
+    record(input, end, startedAtMs, deps);
+    return end;
   } finally {
     rmSync(mcpConfigFile, { force: true });
   }
@@ -144,7 +148,7 @@ function endOf(run: ClaudeRun, { input, call, deps }: Following, teller: Teller)
   }
   if (call.signal.aborted && call.signal.reason === 'drain') return { type: 'interrupted' };
   if (call.signal.aborted) return failed('cancelled', 'The turn was cancelled');
-  if (run.isTimeUp) return failed('timeout', `claude took longer than ${input.prepared.limits.toolTimeMsMax / 1000} s`);
+  if (run.isTimeUp) return failed('timeout', `claude took longer than ${turnTimeMsMaxOf(input.prepared) / 1000} s`);
   const reason = text === '' ? (result?.subtype ?? '') : text;
   const words = [reason, deps.redactor.redact(run.words)].filter((part) => part !== '').join('; ');
   const how = result === undefined ? `ended with exit code ${run.exitCode}` : 'failed';
@@ -177,6 +181,44 @@ function answerOf(
     isFiltered: false,
   };
 }
+
+function record(
+  { executionId, turn, prepared, call }: CallToolInput,
+  end: TurnEnd,
+  startedAtMs: number,
+  deps: WorkerDeps,
+): void {
+  const fact = end.type === 'fact' ? end.fact : undefined;
+  const failure = fact?.type === 'failure' ? fact.failure : undefined;
+  const answer = fact?.type === 'answer' ? fact : undefined;
+  const durationMs = deps.clock.now() - startedAtMs;
+  deps.meter.record({
+    type: 'model_called',
+    executionId,
+    callId: call.callId,
+    agentName: prepared.agentName,
+    traceparent: prepared.traceparent,
+    attempt: 1,
+    model: prepared.model,
+    outcome: fact === undefined ? 'cancelled' : (failure?.kind ?? 'success'),
+    usage: answer?.usage ?? noUsage,
+    toolCalls: 0,
+    costUsd: answer?.costUsd,
+    chargedUsd: answer?.costUsd,
+    startedAtMs,
+    durationMs,
+  });
+  logCall(deps, {
+    execution: executionId,
+    turn,
+    called: { model: prepared.model, attempt: 1 },
+    durationMs,
+    reason: fact === undefined ? 'interrupted' : failure?.message,
+  });
+}
+
+const turnTimeMsMaxOf = ({ claudeCode, limits }: PreparedAgent): number =>
+  claudeCode?.turnTimeMsMax ?? limits.toolTimeMsMax;
 
 interface Teller {
   tell(line: ClaudeLine): void;

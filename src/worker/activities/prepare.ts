@@ -75,6 +75,9 @@ async function resolve(
   const workingDirectory = checkedDirectory(directoryOf(input, environment.working_dir));
   const terms = await termsOf({ input, model, configuration: agent.configuration, environment }, session, deps);
   const limits = member === undefined ? terms.limits : withinSlice(terms.limits, member.slice);
+  const claudeCode = isClaudeCode
+    ? claudeCodeOf(session.toolEnvironment, agent.configuration ?? {}, limits)
+    : undefined;
   const outputSchema = checkedSchema(input.output_schema);
   const traceparent = textOf(input.user_metadata?.['traceparent'])?.slice(0, traceparentCharactersMax);
   const workspace = workspaceOf(session, input.execution_id, workingDirectory);
@@ -104,11 +107,11 @@ async function resolve(
     skills: enabledSkills.map(recordedSkill),
     ...(workingDirectory === undefined ? {} : { workingDirectory }),
     ...extras.recorded,
-    ...(isClaudeCode ? { claudeCode: claudeCodeOf(session.toolEnvironment, agent.configuration ?? {}) } : {}),
+    ...(claudeCode === undefined ? {} : { claudeCode }),
     limits,
     price: terms.price,
     ...(outputSchema === undefined ? {} : { outputSchema }),
-    timing: callTiming(session.isLocal, limits.toolTimeMsMax),
+    timing: callTiming(session.isLocal, claudeCode?.turnTimeMsMax ?? limits.toolTimeMsMax),
     lease: member?.lease ?? ownLease(session),
     ...(traceparent === undefined ? {} : { traceparent }),
     ...(members === undefined ? {} : { members }),
