@@ -12,6 +12,8 @@ interface Web extends AsyncDisposable {
   readonly url: string;
   /** It forgets every session, as one that was started again does. */
   forget(): void;
+  /** Sessions that it was told are over. */
+  readonly ended: number;
   /** How often it was asked to do its only work. */
   readonly calls: number;
   stop(): Promise<void>;
@@ -21,11 +23,16 @@ interface Web extends AsyncDisposable {
 async function startWeb(): Promise<Web> {
   let sessions = new Set<string>();
   let calls = 0;
+  let ended = 0;
   const server = Bun.serve({
     hostname: '127.0.0.1',
     port: 0,
     fetch: async (request) => {
       if (request.headers.get('x-key') !== secret) return new Response('no', { status: 401 });
+      if (request.method === 'DELETE') {
+        ended += 1;
+        return new Response(null, { status: 204 });
+      }
       if (request.method !== 'POST') return new Response('', { status: 405 });
       const { id, method, params } = (await request.json()) as {
         id?: number;
@@ -52,6 +59,9 @@ async function startWeb(): Promise<Web> {
   return {
     url: `http://127.0.0.1:${server.port}/mcp`,
     forget: () => void (sessions = new Set()),
+    get ended() {
+      return ended;
+    },
     get calls() {
       return calls;
     },
@@ -67,6 +77,15 @@ test('gets the headers, and is left alone without them', async () => {
   expect((await call(at(web.url), 'work')).status).toBe('success');
   const refused = await call(at(web.url, {}), 'work');
   expect(refused.output).toContain('it answered 401; configure its headers or oauth');
+});
+
+test('is told when its session is over', async () => {
+  await using web = await startWeb();
+  const own = createServersLab();
+  await own.call(at(web.url), 'work');
+  expect(web.ended).toBe(0);
+  await own.stop();
+  expect(web.ended).toBe(1);
 });
 
 test('that forgot the session is asked again in a new one, once', async () => {

@@ -10,6 +10,7 @@ import type {
   Tool as ServerTool,
 } from '@modelcontextprotocol/client';
 import { messageOf } from '../../errors.ts';
+import { sleep } from '../../lib/backoff.ts';
 import type { Fetch } from '../../lib/network.ts';
 import { type Spawner, StartError } from '../../lib/spawn.ts';
 import { version } from '../../version.ts';
@@ -75,6 +76,8 @@ export class McpConnectError extends Error {
 
 /** For one request: a token, and a wider one; a server that wants more never has enough. */
 const signInsMax = 2;
+/** For telling a server that its session is over; it finds out by itself as well. */
+const sessionEndMs = 1_000;
 /** The library walks pages of a list; a server that never ends is cut off. */
 const pagesMax = 20;
 
@@ -134,7 +137,11 @@ async function connectWeb(
     try {
       await client.connect(transport, { signal, timeout: target.startTimeoutMs });
       return connectionOf(client, {
-        close: () => client.close(),
+        close: async () => {
+          // A server that is gone knows no session any more.
+          await Promise.race([transport.terminateSession?.().catch(() => undefined), sleep(sessionEndMs)]);
+          await client.close();
+        },
         lastWords: () => '',
         retry: (work) => signingIn(library, session, transport, work),
         judge: (error) => judgeWeb(library, error),

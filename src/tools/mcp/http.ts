@@ -25,7 +25,9 @@ export function createWebTransport(
     readonly fetch: Fetch;
     readonly provider: OAuthClientProvider | undefined;
   },
-): Transport & Pick<StreamableHTTPClientTransport, 'finishAuth'> {
+): Transport &
+  Pick<StreamableHTTPClientTransport, 'finishAuth'> &
+  Partial<Pick<StreamableHTTPClientTransport, 'terminateSession'>> {
   const { target, fetch, provider } = options;
   const url = new URL(target.url);
   const common = {

@@ -6,6 +6,12 @@ import type { ModelFact, PreparedAgent } from '../../agent/state.ts';
 import { writeFileAtomic } from '../../lib/atomic-file.ts';
 import { readTextFile } from '../../lib/bounded-file.ts';
 import { modelMessageSchema, type ModelMessage, noUsage } from '../../protocol/model.ts';
+import { claudeArguments, mcpConfigText, permissionsOf } from '../../tools/claude-code/options.ts';
+import { type ClaudeRun, runClaude } from '../../tools/claude-code/run.ts';
+import { blocksOf, type ClaudeLine, type ClaudeResult, resultText } from '../../tools/claude-code/stream.ts';
+import type { CallContext } from '../calls.ts';
+import type { Session, WorkerDeps } from '../deps.ts';
+import { localHeartbeatEveryMs, remoteHeartbeatEveryMs } from '../timing.ts';
 import { runAttempt } from './attempt.ts';
 import { logCall } from './call-log.ts';
 import { type ExecutionContexts, workspaceOf } from './execution-context.ts';
@@ -13,12 +19,6 @@ import { createMessageStream } from './message-stream.ts';
 import { judgeAnswer } from './output-schema.ts';
 import { createToolEvents } from './tool-events.ts';
 import type { AgentActivities, CallToolInput } from './types.ts';
-import type { CallContext } from '../calls.ts';
-import type { Session, WorkerDeps } from '../deps.ts';
-import { localHeartbeatEveryMs, remoteHeartbeatEveryMs } from '../timing.ts';
-import { claudeArguments, mcpConfigText, permissionsOf } from '../../tools/claude-code/options.ts';
-import { type ClaudeRun, runClaude } from '../../tools/claude-code/run.ts';
-import { blocksOf, type ClaudeLine, type ClaudeResult, resultText } from '../../tools/claude-code/stream.ts';
 
 /** Half of what Temporal takes as one payload, as for every answer. */
 const answerCharactersMax = 500_000;

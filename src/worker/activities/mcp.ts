@@ -1,8 +1,8 @@
 // The MCP servers of an execution in this worker: where they are, and in `prepare` what they offer.
+import * as v from 'valibot';
 import { KubiyaError } from '../../errors.ts';
 import type { ResolvedEnvironment } from '../../protocol/control-plane.ts';
 import { mcpToolSchema, type McpTool } from '../../protocol/mcp.ts';
-import * as v from 'valibot';
 import { type McpConfiguration, type McpTarget, readMcpServers } from '../../tools/mcp/configuration.ts';
 import { mcpToolsBytesMax, mcpToolsMax, toolsOfOffer, withNames } from '../../tools/mcp/tools.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
