@@ -52,6 +52,8 @@ export const createAnalyticsReporter = (options: AnalyticsOptions): AnalyticsRep
 class Reporter implements AnalyticsReporter {
   readonly counters: AnalyticsCounters = { delivered: 0, dropped: 0, waiting: 0 };
   private readonly stopping = new AbortController();
+  /** From here on every batch has one attempt. */
+  private readonly leaving = new AbortController();
   private waiting: Waiting[] = [];
   private isWanted = true;
   private absences = 0;
@@ -75,6 +77,7 @@ class Reporter implements AnalyticsReporter {
   }
 
   async stop(limitMs: number): Promise<void> {
+    this.leaving.abort();
     this.start();
     const over = setTimeout(() => this.stopping.abort(), limitMs);
     await this.running;
@@ -116,6 +119,7 @@ class Reporter implements AnalyticsReporter {
   private async deliver(batch: readonly Waiting[]): Promise<'delivered' | 'dropped' | 'stopped'> {
     const { signal } = this.stopping;
     for (let attempt = 1; ; attempt++) {
+      const wasLeaving = this.leaving.signal.aborted;
       try {
         await this.options.send(bodyOf(batch), AbortSignal.any([signal, AbortSignal.timeout(attemptTimeoutMs)]));
         this.absences = 0;
@@ -129,7 +133,8 @@ class Reporter implements AnalyticsReporter {
           this.options.log.debug('The control plane refused analytics', facts);
           return 'dropped';
         }
-        await sleep(backoffDelayMs(attempt, backoff), signal).catch(() => undefined);
+        if (wasLeaving) return 'stopped';
+        await sleep(backoffDelayMs(attempt, backoff), this.leaving.signal).catch(() => undefined);
       }
     }
   }

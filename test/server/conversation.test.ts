@@ -65,7 +65,13 @@ test('what is asked of an execution is in the input of its workflow, for agents 
     const { start } = await workflowHistory(raw, String(body['workflow_id']));
     expect(start).toMatchObject(asked);
     const shown = await call('GET', `/api/v1/executions/${String(body['execution_id'])}`);
-    expect(shown.body).toMatchObject({ is_conversation: true, parent_execution_id: parent, model_id: 'openai/gpt-5' });
+    expect(shown.body).toMatchObject({
+      is_conversation: true,
+      parent_execution_id: parent,
+      model_id: 'openai/gpt-5',
+      user_name: 'ada',
+      user_email: null,
+    });
   }
 });
 

@@ -37,8 +37,8 @@ export interface BodySources<S extends ObjectSchema> {
 export async function readBody<S extends ObjectSchema>(sources: BodySources<S>): Promise<v.InferInput<S>> {
   const { schema, answer, flags, current } = sources;
   const fromFile = sources.file === undefined ? {} : await readFields(sources.file, sources.cwd);
-  const known = [...new Set([...Object.keys(schema.entries), ...Object.keys(answer.entries)])];
-  const strange = Object.keys(fromFile).find((name) => !known.includes(name));
+  const known = new Set([...Object.keys(schema.entries), ...Object.keys(answer.entries)]);
+  const strange = Object.keys(fromFile).find((name) => !known.has(name));
   if (strange !== undefined) {
     const hint = suggestion(strange, Object.keys(schema.entries), `fields: ${Object.keys(schema.entries).join(', ')}`);
     throw usage(`there is no field ${JSON.stringify(strange)}`, 'file_invalid', hint);
@@ -49,7 +49,7 @@ export async function readBody<S extends ObjectSchema>(sources: BodySources<S>):
     if (value !== undefined) body[name] = value;
   }
   const parsed = v.safeParse(schema, body);
-  if (parsed.success) return body as v.InferInput<S>;
+  if (parsed.success) return body;
   const problems = parsed.issues.map((issue) => `${v.getDotPath(issue) ?? 'it'}: ${sentenceOf(issue.message)}`);
   throw usage(`not what is expected: ${problems.join('; ')}`, 'body_invalid', 'say it with a flag, or in --file');
 }

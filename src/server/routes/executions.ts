@@ -302,6 +302,7 @@ function show({ store }: ServerDeps, execution: ExecutionRecord): Execution {
     updated_at: execution.updatedAt,
     started_at: execution.startedAt,
     completed_at: execution.completedAt,
+    ...userOf(request.user_metadata),
     participants: [],
     workflow_id: execution.workflowId,
     worker_queue_id: execution.queueId,
@@ -311,4 +312,13 @@ function show({ store }: ServerDeps, execution: ExecutionRecord): Execution {
     is_stuck: execution.stuckReason !== null,
     status_reason: execution.stuckReason,
   };
+}
+
+/** Whoever asked, as far as the request says it. */
+function userOf(metadata: Readonly<Record<string, unknown>> | null | undefined) {
+  const textOf = (name: string): string | null => {
+    const value = metadata?.[name];
+    return typeof value === 'string' ? value : null;
+  };
+  return { user_id: textOf('user_id'), user_name: textOf('user_name'), user_email: textOf('user_email') };
 }

@@ -129,3 +129,19 @@ test('one that hangs holds nobody up, and the oldest of too many are dropped', a
   await reporter.stop(200);
   expect(performance.now() - startedAt).toBeLessThan(3_000);
 });
+
+test('a stop while the control plane is away is quick, and sends what waits once it is back', async () => {
+  let status = 503;
+  const { batches, reporter } = start(() => status);
+  reporter.record(turn('x', 1));
+  await until(() => batches.length >= 2, { limitMs: 8_000, what: () => 'a second attempt' });
+  const startedAt = performance.now();
+  status = 201;
+  await reporter.stop(2_000);
+  expect(reporter.counters).toEqual({ delivered: 1, dropped: 0, waiting: 0 });
+  const other = start(() => 503);
+  other.reporter.record(turn('y', 1));
+  await other.reporter.stop(5_000);
+  expect(other.reporter.counters.waiting).toBe(1);
+  expect(performance.now() - startedAt).toBeLessThan(1_500);
+});
