@@ -229,4 +229,20 @@ describe('a plan', () => {
     expect(result.code).toBe(8);
     expect(plane.requestsTo('POST', /execute$/)).toEqual([]);
   });
+
+  test('is left with Ctrl+C while it is made', async () => {
+    const plane = await start({
+      agents,
+      override: ({ path }) =>
+        path === '/api/v1/tasks/plan/stream'
+          ? new Promise<undefined>((done) => setTimeout(done, 20_000, undefined))
+          : undefined,
+    });
+    const result = await onTerminal(plane, ['deploy checkout'], async ({ screen, type }) => {
+      await until(() => screen().includes('Planning'));
+      type('\u0003');
+    });
+    expect(result.code).toBe(130);
+    expect(plane.requestsTo('POST', /execute$/)).toEqual([]);
+  });
 });

@@ -107,6 +107,13 @@ describe('a plan', () => {
     expect(modes.filter((isQuick) => isQuick)).toHaveLength(1);
   });
 
+  test('of a private control plane is nothing to make', async () => {
+    const environment = { KUBIYA_HOME: join(home, '.kubiya') };
+    const result = await runCli(['exec', '--local', '--plan-only', 'x', '--model', 'kubiya/offline'], { environment });
+    expect(result).toMatchObject({ code: 2, stdout: '' });
+    expect(result.stderr).toContain('there is nothing to plan');
+  });
+
   test('is a line of the JSON stream', async () => {
     const { stdout } = await run(await planeOf(good), ['x', '--yes', '--stream-format', 'json']);
     const lines = stdout

@@ -20,7 +20,7 @@ export async function followPlanProgress(
   const { output, signal, isVerbose } = options;
   const { stderr } = output;
   if (options.isJsonStream) return await followPlanning(client, request, { signal, onEvent: jsonLines(output) });
-  const spinner = output.isInteractive && !isVerbose ? await startSpinner(output) : undefined;
+  const spinner = output.isInteractive && !isVerbose ? startSpinner(output) : undefined;
   try {
     return await followPlanning(client, request, {
       signal,
@@ -47,19 +47,32 @@ interface Spinner {
   clear(): void;
 }
 
-/** Gone without a trace when the plan is there. */
-async function startSpinner(output: Output): Promise<Spinner> {
-  const { spinner } = await import('@clack/prompts');
-  const running = spinner({ output: output.questions, withGuide: false });
-  running.start('Planning');
-  let isRunning = true;
+const frames = ['-', '\\', '|', '/'];
+const frameMs = 120;
+const eraseLine = '\r\u001b[2K';
+/** For the frame, and so that the cursor does not wrap. */
+const spareColumns = 4;
+
+/** One line that is gone without a trace when the plan is there. The terminal stays as it is, so that Ctrl+C is a signal to us. */
+function startSpinner({ stderr }: Output): Spinner {
+  let text = 'Planning';
+  let turn = 0;
+  const draw = (): void => {
+    const line = text.replaceAll('\n', ' ').slice(0, Math.max(0, (stderr.columns ?? 80) - spareColumns));
+    turn += 1;
+    void stderr.write(`${eraseLine}${frames[turn % frames.length]} ${line}`);
+  };
+  draw();
+  let timer: ReturnType<typeof setInterval> | undefined = setInterval(draw, frameMs);
   return {
-    message: (text) => {
-      if (isRunning) running.message(text);
+    message: (next) => {
+      text = next;
     },
     clear: () => {
-      if (isRunning) running.clear();
-      isRunning = false;
+      if (timer === undefined) return;
+      clearInterval(timer);
+      timer = undefined;
+      void stderr.write(eraseLine);
     },
   };
 }

@@ -39,7 +39,7 @@ export async function runExec(named: NamedEntity, context: ExecContext): Promise
   const config = await context.loadConfig();
   const isPrivate = flags.local && config.profile.kind === 'local';
   // A private control plane has the default agent and nobody else: there is nothing to plan.
-  const isPlanned = named === undefined && (!isPrivate || flags['plan-only'] === true);
+  const isPlanned = named === undefined && (!isPrivate || flags['plan-file'] !== undefined);
   const words = { argument: flags.prompt, file: flags['prompt-file'], cwd };
   const prompt = flags['plan-file'] === undefined ? await readPrompt(words) : undefined;
   if (isPlanned) refuseUnanswerable({ flags, output, config });
@@ -108,7 +108,14 @@ interface TaskSources {
 async function chooseTask({ named, prompt, client }: TaskSources, deps: PlanDeps): Promise<Task | undefined> {
   if (named !== undefined)
     return { prompt: prompt ?? '', findEntity: async (where) => await findEntity(where, named.kind, named.name) };
-  const file = deps.flags['plan-file'];
+  const { 'plan-file': file, 'plan-only': isPlanOnly, 'save-plan': copy } = deps.flags;
+  if (client === undefined && (isPlanOnly === true || copy !== undefined)) {
+    throw usage(
+      'a private control plane has one agent, so there is nothing to plan',
+      'nothing_to_plan',
+      'leave out --local to plan with the agents of a server',
+    );
+  }
   if (file === undefined && client === undefined)
     return { prompt: prompt ?? '', findEntity: () => Promise.resolve({ kind: 'agent', id: 'default' }) };
   const kept =
