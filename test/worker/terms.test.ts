@@ -194,12 +194,6 @@ describe('conversations', () => {
     expect(messages[2]?.tool_calls).toMatchObject([{ function: { name: 'run_shell_command' } }]);
   }, 60_000);
 
-  test('a parent without a conversation is no obstacle', async () => {
-    const scenario = models.add([says('alone')]);
-    const id = await start(scenario, { parent_execution_id: 'gone' });
-    expect(await lab.server.ended(id, limitMs)).toMatchObject({ status: 'completed', response: 'alone' });
-  }, 60_000);
-
   test('another worker goes on with a conversation', async () => {
     const scenario = models.add([says('first'), says('second')]);
     const id = await start(scenario, { is_conversation: true });
@@ -218,3 +212,33 @@ describe('conversations', () => {
     expect((await lab.server.ended(id, limitMs)).status).toBe('completed');
   }, 60_000);
 });
+
+test('a conversation that fills the window is summed up by the model, which goes on with the summary', async () => {
+  const full = { input: 200_000, output: 10 };
+  const long = 'x'.repeat(2_000);
+  const scenario = models.add([
+    says(`first ${long}`, { input: 100, output: 10 }),
+    says(`second ${long}`, { input: 200, output: 10 }),
+    says(`third ${long}`, full),
+    (): ScriptedReply => says(`SUMMARY ${scenario.tag}`),
+    says('fourth'),
+  ]);
+  // Its window of 200,000 tokens is full by what the provider says, although the text is short.
+  const id = await start(scenario, { is_conversation: true, model_id: 'openai/claude-x' });
+  for (let turn = 1; turn <= 3; turn++) {
+    await until(() => scenario.requests.length === turn, { limitMs, what: () => `turn ${turn}` });
+    await status(id, 'waiting_for_input');
+    await message(id, `more ${turn}`);
+  }
+  await until(() => scenario.requests.length === 5, { limitMs, what: () => 'the turn after the summary' });
+  await status(id, 'waiting_for_input');
+  expect(sent(scenario, 3)[0]?.content).toContain('You sum up the conversation');
+  const after = sent(scenario, 4).map(({ content }) => String(content));
+  expect(after[1]).toBe(`[Summary of the conversation so far]\nSUMMARY ${scenario.tag}`);
+  expect(after.at(-1)).toBe('more 3');
+  expect(after.join()).not.toContain('first');
+  // Nobody is shown the summary as an answer.
+  expect(JSON.stringify(dataOf(await lab.server.events(id), 'message'))).not.toContain('SUMMARY');
+  await markDone(id);
+  expect(await lab.server.ended(id, limitMs)).toMatchObject({ status: 'completed', response: 'fourth' });
+}, 60_000);

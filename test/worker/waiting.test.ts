@@ -21,7 +21,7 @@ beforeAll(async () => {
     MAX_CONCURRENT_ACTIVITIES: '10',
   });
   const ids: string[] = [];
-  for (const type of ['shell', 'sleep']) {
+  for (const type of ['shell', 'sleep', 'agent_communication']) {
     const skill = await lab.server.request('POST', '/api/v1/skills', { name: `waiting-${type}`, type });
     ids.push((skill as { id: string }).id);
   }
@@ -168,6 +168,45 @@ test('a pause shows while an approval waits, and what follows stays held until i
   expect([(await lab.server.execution(id)).status, scenario.requests.length]).toEqual(['paused', 1]);
   await lab.server.request('POST', `/api/v1/executions/${id}/resume`);
   expect(await lab.server.ended(id, limitMs)).toMatchObject({ status: 'completed', response: 'resumed' });
+}, 60_000);
+
+// The last tag in a request says whose it is, so an answer that comes back to its caller ends with the caller's.
+
+test('an agent runs another one and is told its answer', async () => {
+  const child = models.add([() => says(`CHILD ${parent.tag}`)]);
+  const parent = models.add([calls(call('execute_agent', { agent_id: agent, prompt: child.tag })), says('PARENT')]);
+  const id = await start(parent);
+  expect(await lab.server.ended(id, limitMs)).toMatchObject({ status: 'completed', response: 'PARENT' });
+  expect(sent(parent, 1).at(-1)).toMatchObject({ role: 'tool', content: `CHILD ${parent.tag}` });
+  const executions = (await lab.server.request('GET', '/api/v1/executions')) as { prompt: string }[];
+  expect(executions.filter(({ prompt }) => prompt === child.tag)).toHaveLength(1);
+}, 60_000);
+
+test('an agent speaks to a conversation and is told the answer to its message, not an earlier one', async () => {
+  const talk = models.add([says('EARLIER'), () => says(`LATER ${parent.tag}`)]);
+  const parent = models.add([
+    () => calls(call('followup_execution', { execution_id: talkId, followup_prompt: `go on, ${talk.tag}` })),
+    says('PARENT'),
+  ]);
+  const talkId = await start(talk, { is_conversation: true });
+  await until(async () => (await lab.server.execution(talkId)).status === 'waiting_for_input', { limitMs });
+  const id = await start(parent);
+  expect(await lab.server.ended(id, limitMs)).toMatchObject({ status: 'completed', response: 'PARENT' });
+  expect(sent(parent, 1).at(-1)).toMatchObject({ role: 'tool', content: `LATER ${parent.tag}` });
+  await lab.server.request('POST', `/api/v1/executions/${talkId}/mark-done`);
+  await lab.server.ended(talkId, limitMs);
+}, 60_000);
+
+test('a cancel reaches the execution that is waited for', async () => {
+  const child = models.add([calls(call('sleep', { seconds: 600 }))]);
+  const parent = models.add([calls(call('execute_agent', { agent_id: agent, prompt: child.tag }))]);
+  const id = await start(parent);
+  await until(() => child.requests.length === 1, { limitMs, what: () => 'the child runs' });
+  await lab.server.request('POST', `/api/v1/executions/${id}/cancel`);
+  expect((await lab.server.ended(id, limitMs)).status).toBe('cancelled');
+  const executions = (await lab.server.request('GET', '/api/v1/executions')) as { id: string; prompt: string }[];
+  const childId = executions.find(({ prompt }) => prompt === child.tag)?.id ?? '';
+  expect((await lab.server.ended(childId, limitMs)).status).toBe('cancelled');
 }, 60_000);
 
 test('an approval outlives its worker: the verdict that came in between counts', async () => {
