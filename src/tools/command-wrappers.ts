@@ -70,6 +70,15 @@ const wrappers: Readonly<Record<string, WrapperSyntax>> = {
   toybox: {},
 };
 
+/** They run a command too, but their options differ too much between systems to be read here. */
+export const launchers: ReadonlySet<string> = new Set(
+  [
+    'chroot setpriv unshare nsenter taskset chrt numactl prlimit setarch linux32 linux64 cgexec capsh runcon',
+    'su sg runuser pkexec systemd-run start-stop-daemon daemonize firejail bwrap proot fakeroot fakechroot',
+    'flock watch script unbuffer expect entr strace ltrace valgrind gdb screen tmux at batch xvfb-run dbus-run-session',
+  ].flatMap((line) => line.split(' ')),
+);
+
 const shells: ReadonlySet<string> = new Set(['sh', 'bash', 'dash', 'ash', 'zsh', 'ksh', 'mksh', 'fish', 'rbash']);
 
 /** What `words` would run besides its own first word; null when it is no wrapper or runs nothing. */

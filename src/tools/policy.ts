@@ -1,6 +1,6 @@
 // Which commands a shell may run: judged on the parsed command line, every command in it, wrappers and scripts included.
 // It keeps a model to what it was told; it is not a sandbox: an allowed interpreter runs whatever its script says.
-import { type Wrapped, unwrap } from './command-wrappers.ts';
+import { type Wrapped, launchers, unwrap } from './command-wrappers.ts';
 import { matchName } from './glob.ts';
 import { type SimpleCommand, type Word, parseShell } from './shell-syntax.ts';
 
@@ -18,7 +18,7 @@ export type Judgement = { readonly isAllowed: true } | { readonly isAllowed: fal
 export const defaultBlockedCommands: readonly string[] = splitList(`
   rm, shred, dd, mkfs, mkfs.*, mkswap, fdisk, parted, wipefs, mount, umount, sudo, su, doas, chmod,
   chown, chgrp, chattr, setfacl, passwd, useradd, userdel, visudo, shutdown, reboot, halt, poweroff,
-  init, telinit, kill, killall, pkill, crontab, iptables, nft
+  init, telinit, kill, killall, pkill, crontab, iptables, nft, unlink, find -delete, git clean
 `);
 
 /** The allow-list of the variant `read_only`: commands that only read, wrappers that only run another command. */
@@ -81,7 +81,8 @@ export function judgeArguments(command: readonly string[], policy: CommandPolicy
   return judgeWords(words, policy, 0);
 }
 
-function isLimited(policy: CommandPolicy): boolean {
+/** Whether anything is judged at all. */
+export function isLimited(policy: CommandPolicy): boolean {
   return policy.allowed !== undefined || policy.blocked.length > 0 || policy.isReadOnly;
 }
 
@@ -138,10 +139,19 @@ function judgeWords(words: readonly Word[], policy: CommandPolicy, depth: number
   if (policy.allowed !== undefined && !isAllowedBy(policy.allowed, first.text, name, words)) {
     return refused(`${first.text} is not among the allowed commands`);
   }
+  // Whoever allows one by name means it.
+  if (policy.allowed === undefined && (launchers.has(name) || isLoader(name))) {
+    return refused(`${name} runs another command, which the command policy cannot judge`);
+  }
   if (policy.isReadOnly && hasWritingArgument(name, words)) {
     return refused(`${name} has arguments that may write, and only reading is allowed`);
   }
   return firstRefusal(unwrap(name, words), (wrapped) => judgeWrapped(wrapped, policy, depth + 1));
+}
+
+/** `/lib64/ld-linux-x86-64.so.2 /bin/rm` runs rm. */
+function isLoader(name: string): boolean {
+  return /^ld(-[\w-]+)?\.so(\.\d+)?$/.test(name);
 }
 
 function judgeWrapped(wrapped: Wrapped, policy: CommandPolicy, depth: number): Judgement {

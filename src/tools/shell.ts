@@ -13,7 +13,14 @@ import {
   sizeSchema,
   toolSecondsMax,
 } from './configuration.ts';
-import { type CommandPolicy, defaultBlockedCommands, judgeArguments, judgeScript, readOnlyCommands } from './policy.ts';
+import {
+  type CommandPolicy,
+  defaultBlockedCommands,
+  isLimited,
+  judgeArguments,
+  judgeScript,
+  readOnlyCommands,
+} from './policy.ts';
 import description from './run-shell-command.txt' with { type: 'text' };
 import { outcomeOf, runProcess } from './run-process.ts';
 import { type ToolOutcome, type ToolRun, defineTool, failure } from './tool.ts';
@@ -98,6 +105,9 @@ async function runShellCommand(
 ): Promise<ToolOutcome> {
   const command = commandOf(given);
   if (command === null) return failure('Give either command or args, not both and not neither');
+  if (process.platform === 'win32' && given.command !== undefined && isLimited(policy)) {
+    return failure('On Windows the command policy can judge only args, a program and its arguments, not command');
+  }
   const judgement = given.command === undefined ? judgeArguments(command, policy) : judgeScript(given.command, policy);
   if (!judgement.isAllowed) return failure(`The command was not run: ${judgement.reason}`);
   const variables = Object.entries(configuration.environment_variables ?? {});

@@ -74,6 +74,19 @@ const hidden = [
   'command rm x',
   'command -p rm x',
   'builtin command rm x',
+  'chroot / rm x',
+  'flock lock rm x',
+  'taskset 1 rm x',
+  'setpriv --reuid 1 rm x',
+  'unshare -r rm x',
+  'su -c "rm x"',
+  'script -qc "rm x" /dev/null',
+  'watch -n 1 rm x',
+  'systemd-run --user rm x',
+  'strace -f rm x',
+  '/lib64/ld-linux-x86-64.so.2 /bin/rm x',
+  'ld.so /bin/rm x',
+  'env flock lock rm x',
   'ls | xargs rm',
   'ls | xargs -n 1 rm',
   'ls | xargs -I{} rm {}',
@@ -174,7 +187,11 @@ describe('a block-list', () => {
     expect(judgeScript('git -C /tmp push --force', noRemoving).isAllowed).toBe(false);
     expect(judgeScript('git $X', noRemoving).isAllowed).toBe(false);
     expect(judgeScript('mkfs.ext4 /dev/sda', noRemoving).isAllowed).toBe(false);
-    expect(judgeScript('chmod 777 x', { blocked: defaultBlockedCommands, isReadOnly: false }).isAllowed).toBe(false);
+    for (const script of ['chmod 777 x', 'find . -name x -delete', 'git -C . clean -fdx', 'unlink x']) {
+      expect(judgeScript(script, { blocked: defaultBlockedCommands, isReadOnly: false }).isAllowed).toBe(false);
+    }
+    expect(judgeScript('find . -name x', { blocked: defaultBlockedCommands, isReadOnly: false }).isAllowed).toBe(true);
+    expect(judgeScript('flock lock make', { allowed: ['flock'], blocked: [], isReadOnly: false }).isAllowed).toBe(true);
   });
 
   test('judges arguments without a shell', () => {

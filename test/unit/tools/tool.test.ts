@@ -115,6 +115,7 @@ describe('a toolset', () => {
       'save_to_file_and_run',
       'run_python_file_return_variable',
       'pip_install_package',
+      'uv_pip_install_package',
       'read_file',
       'list_files',
       'wait_for_approval',
