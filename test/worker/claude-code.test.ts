@@ -25,7 +25,7 @@ beforeAll(async () => {
     model_id: 'anthropic/claude-opus-5',
     skill_ids: [
       await skill('commands', 'shell', { allowed_commands: ['git status', 'ls'], blocked_commands: ['rm'] }),
-      await skill('looking', 'file_system', { read_only: true }),
+      await skill('looking', 'file_system', { variant: 'read_only' }),
       await skill('pictures', 'data_visualization', {}),
     ],
     execution_environment: {
@@ -51,6 +51,7 @@ interface Run {
   readonly words: readonly string[];
   readonly prompt: string;
   readonly cwd: string;
+  readonly configFile: string;
   readonly mode: number;
   readonly config: unknown;
   readonly keys: readonly string[];
@@ -96,8 +97,8 @@ test(
         '--permission-mode=default',
         '--strict-mcp-config',
         '--model=claude-opus-5',
-        '--allowedTools=Bash(git status:*),Bash(ls:*),BashOutput,KillShell,Read,Glob,Grep,mcp__docs',
-        '--disallowedTools=Bash(rm:*)',
+        '--allowedTools=Bash(git status:*),Bash(ls:*),BashOutput,KillShell,Read(./**),Glob,Grep,mcp__docs',
+        '--disallowedTools=Bash(rm:*),Write,Edit,NotebookEdit,WebFetch,WebSearch',
       ]),
     );
     expect(words.find((word) => word.startsWith('--append-system-prompt='))).toContain('Be kind.');

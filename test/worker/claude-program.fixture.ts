@@ -14,6 +14,7 @@ const record = {
   words,
   prompt,
   cwd: process.cwd(),
+  configFile: config,
   mode: statSync(config).mode & 0o777,
   config: JSON.parse(readFileSync(config, 'utf8')) as unknown,
   keys: Object.keys(process.env).filter((name) => name.startsWith('KUBIYA_')),

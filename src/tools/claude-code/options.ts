@@ -1,11 +1,15 @@
 // How an agent is put into words for the `claude` program: what its skills allow, its MCP servers, its instructions.
 import { accessSync, constants, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, posix } from 'node:path';
 import { KubiyaError } from '../../errors.ts';
 import { cutHead } from '../../lib/text.ts';
 import type { ResolvedSkill } from '../../protocol/tool.ts';
+import { parseConfiguration } from '../configuration.ts';
+import { fileSystemSkill } from '../files.ts';
 import type { McpConfiguration } from '../mcp/configuration.ts';
+import { shellSkill } from '../shell.ts';
 import type { SkillInstructions } from '../skill-folder.ts';
+import { createToolset } from '../toolset.ts';
 
 export const claudeCodeRuntime = 'claude_code';
 /** Of an agent that names no model: the program chooses. */
@@ -65,55 +69,85 @@ export interface ClaudePermissions {
   readonly problems: readonly string[];
 }
 
-/** Whatever is not allowed is refused by the program, which has nobody to ask. */
+/** Built-in tools that are taken away where no skill gives them: some of their uses need no permission otherwise. */
+const builtInTools = ['Bash', 'Read', 'Glob', 'Grep', 'Write', 'Edit', 'NotebookEdit', 'WebFetch', 'WebSearch'];
+
+/** Whatever is not allowed is refused by the program, which has nobody to ask. A skill whose limits it cannot keep is left out. */
 export function permissionsOf(skills: readonly ResolvedSkill[]): ClaudePermissions {
   const allowed = new Set<string>();
   const denied = new Set<string>();
   const problems: string[] = [];
-  const allow = (...rules: readonly string[]): void => rules.forEach((rule) => allowed.add(rule));
-  for (const { name, type, configuration } of skills) {
-    const isReadOnly = configuration['read_only'] === true || configuration['variant'] === 'read_only';
-    switch (type) {
-      case 'shell': {
-        const only = namesOf(configuration['allowed_commands']);
-        if (isReadOnly && only.length === 0) {
-          problems.push(
-            `Skill ${name} is not available with claude_code: a read-only shell needs allowed_commands there`,
-          );
-          break;
-        }
-        allow(...(only.length === 0 ? ['Bash'] : only.map(bashRule)), 'BashOutput', 'KillShell');
-        for (const command of namesOf(configuration['blocked_commands'])) denied.add(bashRule(command));
-        break;
-      }
-      case 'file_system':
-        allow('Read', 'Glob', 'Grep', ...(isReadOnly ? [] : ['Write', 'Edit']));
-        break;
-      case 'file_generation':
-        allow('Write');
-        break;
-      case 'python':
-        allow(bashRule('python3'), bashRule('python'));
-        break;
-      case 'docker':
-        allow(bashRule('docker'));
-        break;
-      default:
-        problems.push(`Skill ${name} is not available with claude_code, which has no tools for the type ${type}`);
+  for (const skill of skills) {
+    const rules = rulesOf(skill);
+    if (typeof rules === 'string') {
+      problems.push(`Skill ${skill.name} is not available with claude_code: ${rules}`);
+      continue;
     }
+    for (const rule of rules.allowed) allowed.add(rule);
+    for (const rule of rules.denied ?? []) denied.add(rule);
   }
+  const given = new Set([...allowed].map((rule) => rule.split('(')[0]));
+  for (const tool of builtInTools) if (!given.has(tool)) denied.add(tool);
   return { allowed: [...allowed], denied: [...denied], problems };
 }
 
-const bashRule = (command: string): string => `Bash(${command}:*)`;
+interface Rules {
+  readonly allowed: readonly string[];
+  readonly denied?: readonly string[];
+}
 
-function namesOf(value: unknown): string[] {
-  if (typeof value === 'string')
-    return value
-      .split(',')
-      .map((item) => item.trim())
-      .filter((item) => item !== '');
-  return Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];
+/** A sentence where there are none. */
+function rulesOf(skill: ResolvedSkill): Rules | string {
+  switch (skill.type) {
+    case 'shell':
+      return shellRules(skill);
+    case 'file_system':
+    case 'file_generation':
+      return fileRules(skill);
+    case 'python': {
+      const isLimited = Object.values(skill.configuration).some((value) => value !== null);
+      if (isLimited) return 'its settings cannot be kept there';
+      return { allowed: [commandRule('python3'), commandRule('python')] };
+    }
+    default:
+      return `it has no tools for skills of type ${skill.type}`;
+  }
+}
+
+function shellRules(skill: ResolvedSkill): Rules | string {
+  const parsed = parseConfiguration(skill, shellSkill);
+  if (!parsed.ok) return 'its settings are wrong';
+  if (parsed.variant === 'read_only') return 'it does not look at what a command does to files';
+  const { allowed_commands: only, blocked_commands: not = [] } = parsed.configuration;
+  // A rule is a text with parentheses in a list with commas.
+  if ([...(only ?? []), ...not].some((command) => /[(),]/.test(command))) return 'its commands hold ( , or )';
+  return {
+    allowed: [...(only?.map(commandRule) ?? ['Bash']), 'BashOutput', 'KillShell'],
+    denied: not.map(commandRule),
+  };
+}
+
+const commandRule = (command: string): string => `Bash(${command}:*)`;
+
+function fileRules(skill: ResolvedSkill): Rules | string {
+  const parsed = parseConfiguration(skill, fileSystemSkill);
+  if (!parsed.ok) return 'its settings are wrong';
+  const { configuration, variant } = parsed;
+  const { base_dir: base, allowed_paths: others = [] } = configuration;
+  const named = [...(base === undefined ? [] : [base]), ...others];
+  const places = named.length > 0 ? named : [variant === 'full_access' ? '/' : '.'];
+  if (places.some((place) => /[(),*]/.test(place))) return 'its directories hold ( , ) or *';
+  const { tools } = createToolset([skill]);
+  const inside = (tool: string): string[] =>
+    places.map((place) => (place === '/' ? tool : `${tool}(${patternOf(place)})`));
+  return {
+    allowed: [
+      ...(tools.has('read_file') ? inside('Read') : []),
+      ...(tools.has('list_files') || tools.has('search_files') ? ['Glob'] : []),
+      ...(tools.has('search_content') ? ['Grep'] : []),
+      ...(tools.has('save_file') ? [...inside('Write'), ...inside('Edit')] : []),
+    ],
+  };
 }
 
 export interface ClaudeTurn {
@@ -136,7 +170,7 @@ export function claudeArguments(turn: ClaudeTurn): string[] {
     ({ name, description, path }) => `- ${name}: ${description} (read ${path}/SKILL.md)`,
   );
   const prompt = folders.length === 0 ? systemPrompt : `${systemPrompt}\n\nSkills:\n${folders.join('\n')}`;
-  const allowed = [...permissions.allowed, ...turn.servers.map((name) => `mcp__${name}`)];
+  const allowed = [...permissions.allowed, ...turn.servers.map((name) => `mcp__${serverNameOf(name)}`)];
   return [
     '-p',
     '--input-format=stream-json',
@@ -154,15 +188,25 @@ export function claudeArguments(turn: ClaudeTurn): string[] {
   ];
 }
 
+/** Its rules take `//` for the root of the file system, and `./` for where it works. */
+function patternOf(place: string): string {
+  const path = posix.normalize(place);
+  if (path === '.') return './**';
+  return path.startsWith('/') ? `/${path}/**` : `./${path}/**`;
+}
+
+/** What the program takes as a server's name. */
+const serverNameOf = (name: string): string => name.replaceAll(/[^\w-]/g, '_');
+
 /** Its own format of a configuration with MCP servers; holds their secrets. */
 export function mcpConfigText({ servers }: McpConfiguration): string {
   const entries = servers.map(({ name, target }): [string, object] => {
     if (target.transport === 'stdio') {
       const [command, ...args] = target.command;
-      return [name, { type: 'stdio', command, args, env: target.environment }];
+      return [serverNameOf(name), { type: 'stdio', command, args, env: target.environment }];
     }
     const { url, headers } = target;
-    return [name, { type: target.transport === 'sse' ? 'sse' : 'http', url, headers }];
+    return [serverNameOf(name), { type: target.transport === 'sse' ? 'sse' : 'http', url, headers }];
   });
   return JSON.stringify({ mcpServers: Object.fromEntries(entries) });
 }

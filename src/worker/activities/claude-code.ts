@@ -90,7 +90,8 @@ async function runTurn(input: CallToolInput, call: CallContext, surroundings: Su
   const directory = workspaceOf(session, executionId, undefined);
   // Members of a team share the directory. The same name in every turn: what a killed worker left is replaced and removed.
   const own = executionId.replaceAll(/[^A-Za-z0-9_-]/g, '_');
-  const mcpConfigFile = join(directory, `.claude-mcp-${own}.json`);
+  // Beside the workspaces: what it holds is not for the agent to read.
+  const mcpConfigFile = join(session.directories.python, `.claude-mcp-${own}.json`);
   const sessionFile = join(directory, `.claude-session-${own}.json`);
   const sessionId = readSession(sessionFile);
   const configuration = await contexts.mcpOf(executionId, prepared);
