@@ -1,6 +1,6 @@
 // The runtime claude_code with a program in the place of `claude`: permissions, servers, events, and a worker that is killed in a turn.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../support/until.ts';
@@ -90,7 +90,7 @@ test(
     expect(JSON.stringify(lines)).toContain('pictures is not available with claude_code');
 
     const [run] = runs();
-    const { words = [], config, mode, keys, cwd } = run ?? {};
+    const { words = [], config, configFile, mode, keys, cwd } = run ?? {};
     expect(words).toEqual(
       expect.arrayContaining([
         '-p',
@@ -110,8 +110,10 @@ test(
       },
     });
     expect(keys?.toSorted()).toEqual(['KUBIYA_CALL_ID', 'KUBIYA_INSTANCE']);
-    // The secrets of its servers do not outlive it.
-    expect(readdirSync(cwd ?? '').filter((name) => name.startsWith('.claude-mcp'))).toEqual([]);
+    // The secrets of its servers do not outlive it, and are not where it works.
+    expect(configFile?.startsWith(lab.home.kubiyaHome)).toBe(true);
+    expect(configFile?.startsWith(cwd ?? '')).toBe(false);
+    expect(existsSync(configFile ?? '')).toBe(false);
   },
   limitMs,
 );
