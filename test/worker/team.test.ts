@@ -1,6 +1,7 @@
 // Teams against the real server: delegation side by side, one workspace, member events, slices, pause, cancel, kill -9, wrong teams.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { memberExecutionId, teamWorkflowId } from '../../src/protocol/workflow.ts';
 import { createHome } from '../support/binary.ts';
@@ -14,7 +15,13 @@ let lab: Lab;
 let models: Scenarios;
 /** The one that runs now: a test kills it. */
 let worker: WorkerProcess;
-const environment = (): Record<string, string> => ({ OPENAI_BASE_URL: models.url, OPENAI_API_KEY: 'sk-test' });
+const environment = (): Record<string, string> => ({
+  OPENAI_BASE_URL: models.url,
+  OPENAI_API_KEY: 'sk-test',
+  PATH: `${programs}:${process.env['PATH'] ?? ''}`,
+});
+/** Where a program stands in for `claude`. */
+const programs = mkdtempSync(join(tmpdir(), 'kubiya-programs-'));
 /** The skills of the agent that every server has. */
 let skillIds: readonly string[];
 beforeAll(async () => {
@@ -37,6 +44,7 @@ afterAll(async () => {
   await lab.server.stop();
   lab.home.remove();
   await models.stop();
+  rmSync(programs, { recursive: true });
 }, 60_000);
 
 const api = (method: string, path: string, body?: unknown): Promise<unknown> =>
@@ -312,8 +320,29 @@ test('`kubiya exec team` runs a team by its name and shows whose work it is', as
   expect(failureOf(unknown).error).toMatch(/nobody/);
 }, 60_000);
 
+test('a member of the runtime claude_code does its part with the program', async () => {
+  const fixture = join(import.meta.dir, 'claude-program.fixture.ts');
+  writeFileSync(join(programs, 'claude'), `#!/bin/sh\nexec ${process.execPath} ${fixture} "$@"\n`, { mode: 0o755 });
+  const member = (await api('POST', 'agents', { name: 'Coder', runtime: 'claude_code' })) as { id: string };
+  const configuration = { member_ids: [member.id], llm: { model: 'openai/x' } };
+  await api('POST', 'teams', { name: 'mixed', configuration });
+  const task = { member_id: 'Coder', task_description: 'hello' };
+  const { id, leader } = await begin(
+    [{ type: 'calls', calls: [{ name: 'delegate_task_to_member', arguments: task }] }, says('It answered.')],
+    'mixed',
+  );
+  expect(await lab.server.ended(id, 30_000)).toMatchObject({ status: 'completed', response: 'It answered.' });
+  expect(toolResults(leader, 1)).toEqual(['The answer to: hello']);
+  const events = await lab.server.events(id);
+  expect(events.filter(({ event_type: type }) => type === 'member_tool_completed')).toEqual([
+    expect.objectContaining({ data: expect.objectContaining({ tool_name: 'Bash', member_name: 'Coder' }) }),
+  ]);
+}, 60_000);
+
 test('a team without members, one with a team as its member, and one of another runtime fail with a sentence', async () => {
   const claude = (await api('POST', 'agents', { name: 'Claude', runtime: 'claude_code' })) as { id: string };
+  const nested = { name: 'nested', configuration: { member_ids: ['crew'] } };
+  await expect(api('POST', 'teams', nested)).rejects.toThrow(/answered 400.*crew/);
   await api('POST', 'teams', { name: 'empty', configuration: { member_ids: [] } });
   await api('POST', 'teams', { name: 'claude', runtime: 'claude_code', configuration: { member_ids: [claude.id] } });
   for (const [team, sentence] of [
