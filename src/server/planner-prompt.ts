@@ -14,7 +14,8 @@ const tasksMax = 30;
 const questionsMax = 3;
 const storyPointsMax = 21;
 
-export const planTokensMax = { quick: 600, full: 3_000 };
+/** A bound, not a budget: models that think before they answer count that as output. */
+export const planTokensMax = { quick: 4_000, full: 12_000 };
 
 export function systemPromptOf(isQuick: boolean): string {
   const full = `,
