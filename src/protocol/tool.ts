@@ -23,6 +23,8 @@ export const toolResultSchema = v.object({
   error: v.optional(v.string()),
   /** Bytes the tool produced before its output was cut; absent when nothing was cut. */
   originalBytes: v.optional(v.number()),
+  /** It was stopped at its time limit. */
+  isOutOfTime: v.optional(v.boolean()),
   durationMs: v.number(),
 });
 export type ToolResult = v.InferOutput<typeof toolResultSchema>;

@@ -233,7 +233,9 @@ function resultOf(outcome: ToolOutcome | undefined, ending: Ending): Omit<ToolRe
     return { status: 'failed', output, error: outcome?.error ?? 'The tool failed', ...size };
   }
   const { status, sentence } = stopWords(ending.stop, ending.timeoutMs);
-  return { status, output: output === '' ? sentence : `${output}\n[${sentence}]`, error: sentence, ...size };
+  const text = output === '' ? sentence : `${output}\n[${sentence}]`;
+  const time = ending.stop === 'time_limit' ? { isOutOfTime: true } : {};
+  return { status, output: text, error: sentence, ...size, ...time };
 }
 
 function stopWords(stop: Stop, timeoutMs: number): { status: ToolResult['status']; sentence: string } {

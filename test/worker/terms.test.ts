@@ -86,6 +86,17 @@ describe('limits', () => {
     expect(await lab.server.ended(id, limitMs)).toMatchObject({ status: 'completed', response: 'two' });
   }, 60_000);
 
+  test('on a tool’s time and output cut the call short, not the execution, and are said', async () => {
+    const more = { limits: { tool_time_seconds: 1, tool_output_bytes: 2_000 } };
+    const scenario = models.add([shell('sleep 60'), shell("head -c 9000 /dev/zero | tr '\\0' x"), says('went on')]);
+    const id = await start(scenario, more);
+    expect(await lab.server.ended(id, limitMs)).toMatchObject({ status: 'completed', response: 'went on' });
+    const notices = dataOf(await lab.server.events(id), 'notice');
+    expect(notices.map(({ code }) => code)).toEqual(['limit_tool_time', 'limit_tool_output']);
+    expect(String(sent(scenario, 1).at(-1)?.content)).toContain('time limit of 1 s');
+    expect(String(sent(scenario, 2).at(-1)?.content).length).toBeLessThan(2_200);
+  }, 60_000);
+
   test('on wall time stops the tool that runs, and what is paused', async () => {
     const limits = { wall_time_seconds: 1.5 };
     const running = await start(models.add([shell('sleep 60; echo over')]), { limits });

@@ -52,7 +52,9 @@ export function createCallTool(
       ),
     );
     // Also after a recorded or interrupted result: an earlier worker may have died before it said so.
-    createToolEvents(input, deps).completed(result);
+    const events = createToolEvents(input, deps);
+    for (const { code, message } of limitNotices(input, result)) events.notice(code, message);
+    events.completed(result);
     return factOf(call.callId, result);
   };
 }
@@ -94,6 +96,22 @@ async function runTool(
     throw passing('The worker stopped during a call that may simply run again', 1);
   }
   return redacted(result, deps);
+}
+
+/** The limits that cut this call short, each as people are told of it. */
+function limitNotices({ call, prepared }: CallToolInput, result: ToolResult): { code: string; message: string }[] {
+  const { originalBytes, isOutOfTime } = result;
+  const notices = [];
+  if (isOutOfTime === true) {
+    const message = `${call.name} was stopped at its time limit after ${Math.round(result.durationMs / 1000)} s`;
+    notices.push({ code: 'limit_tool_time', message });
+  }
+  // Tools have smaller bounds of their own, which are no limit of the execution.
+  if (originalBytes !== undefined && originalBytes > prepared.limits.toolOutputBytesMax) {
+    const message = `The output of ${call.name} was cut to ${prepared.limits.toolOutputBytesMax} of ${originalBytes} bytes`;
+    notices.push({ code: 'limit_tool_output', message });
+  }
+  return notices;
 }
 
 function record(input: CallToolInput, result: ToolResult, isKnown: boolean, deps: WorkerDeps): void {
