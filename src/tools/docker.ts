@@ -202,7 +202,7 @@ function containerTools(policy: DockerPolicy): Tool[] {
       run: (given, run) => runContainer(given, run, policy),
     }),
     simple('start_container', 'Starts a stopped container again.', 'side_effecting', ['start']),
-    simple('stop_container', 'Stops a container.', 'side_effecting', ['stop']),
+    simple('stop_container', 'Stops a running container.', 'side_effecting', ['stop']),
     simple(
       'remove_container',
       'Removes a container, also one that runs, with its anonymous volumes.',

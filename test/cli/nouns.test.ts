@@ -98,6 +98,14 @@ test('teams: members by name, one at a time, and no deletion of a member', async
 });
 
 test('skills, environments, queues and models', async () => {
+  const types = await json(words('skill types'));
+  expect(types).toContainEqual(
+    expect.objectContaining({
+      type: 'docker',
+      variants: expect.arrayContaining([expect.objectContaining({ name: 'containers_only' })]),
+      keys: expect.arrayContaining([expect.objectContaining({ name: 'max_containers' })]),
+    }),
+  );
   await json([...words('skill create --name safe --type shell --config'), '{"timeout":10,"allowed_commands":["ls"]}']);
   const skill = await json([...words('skill update safe --disable --config'), '{"timeout":30}']);
   expect(skill).toMatchObject({ enabled: false, configuration: { timeout: 30, allowed_commands: ['ls'] } });
