@@ -35,7 +35,8 @@ export async function inspect(deps: ServerDeps, execution: ExecutionRecord): Pro
       last_heartbeat: lastHeartbeatMs === null ? null : new Date(lastHeartbeatMs).toISOString(),
     })),
   };
-  return { ...inspection, waits_for: waitsFor(inspection, clock.now()) };
+  const [approval] = store.approvals.list({ execution: execution.number, status: 'pending', limit: 1 });
+  return { ...inspection, waits_for: waitsFor(inspection, clock.now(), approval?.request.title) };
 }
 
 async function workflowOf(
@@ -54,7 +55,7 @@ async function workflowOf(
 }
 
 /** One sentence for a person who asks why nothing happens. */
-export function waitsFor(seen: Omit<Inspection, 'waits_for'>, nowMs: number): string {
+export function waitsFor(seen: Omit<Inspection, 'waits_for'>, nowMs: number, asksFor?: string): string {
   const { workflow_state: state, workflow_task: task, status } = seen;
   if (state === 'unknown') return 'Temporal does not answer, so only what the control plane has stored is known';
   if (state === 'not_started') return 'Temporal has not taken it yet';
@@ -68,7 +69,8 @@ export function waitsFor(seen: Omit<Inspection, 'waits_for'>, nowMs: number): st
   if (task !== null) return task.attempt > 1 ? `attempt ${task.attempt} of its workflow task` : 'its workflow task';
   if (status === 'paused') return 'somebody who resumes it';
   if (status === 'waiting_for_input') return 'the next message';
-  return 'its next step';
+  if (asksFor !== undefined) return `an answer to "${asksFor}" (kubiya execution approve ${seen.execution_id})`;
+  return 'a timer, another execution, or its next step';
 }
 
 /** Temporal lists a poller for minutes after its last poll; one that lives polls every minute at least. */

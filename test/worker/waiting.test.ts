@@ -101,6 +101,9 @@ test('an approval holds the calls behind it, which run when it is given', async 
   await Bun.sleep(500);
   expect(existsSync(file)).toBe(false);
   expect((await lab.server.execution(id)).status).toBe('running');
+  expect(await lab.server.request('GET', `/api/v1/executions/${id}/inspect`)).toMatchObject({
+    waits_for: `an answer to "touch it" (kubiya execution approve ${id})`,
+  });
   await settle(approval, 'approve');
   expect(await lab.server.ended(id, limitMs)).toMatchObject({ status: 'completed', response: 'touched' });
   expect(existsSync(file)).toBe(true);
