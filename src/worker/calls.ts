@@ -33,7 +33,7 @@ export interface CallOperations<Result> {
   /** What the work needs from elsewhere, before the call counts as started. Rejects to make Temporal try again, without harm. */
   prepare?(): Promise<void>;
   /** Asked when nothing stands between the call and its begin; false leaves it to a later attempt. That of the newest attempt counts. */
-  mayBegin?(): boolean;
+  readonly mayBegin?: () => boolean;
   /** Does the work. Rejects only to make Temporal try again; a call without side effects may then start again. */
   start(context: CallContext): Promise<Result>;
   /** The result of a call whose outcome nobody knows. */
