@@ -224,7 +224,7 @@ describe('a control plane', () => {
       expect(failureOf(result).error).toContain(url);
     }
     await expectNothingLeft();
-  });
+  }, 30_000); // each of them tries again for a while
 
   test('none at all is 5 and says how to get one', async () => {
     const result = await run(['exec', '--yes', 'hi']);
