@@ -30,7 +30,7 @@ beforeAll(async () => {
   plane = await startScriptedControlPlane();
   proxy = await startProxy({ credentials });
   url = `http://me:p%40ss%20word@127.0.0.1:${proxy.port}`;
-  trusted = createCertificates(home.directory, ['plane.test', 'llm.test'], 'trusted');
+  trusted = createCertificates(home.directory, ['plane.test', 'llm.test', 'idp.test'], 'trusted');
   other = createCertificates(home.directory, ['other.test'], 'other');
   const planePort = Number(new URL(plane.url).port);
   proxy.places.set('plane.test:80', { port: planePort });
@@ -43,7 +43,7 @@ beforeAll(async () => {
   insidePort = planePort;
   await new Promise<void>((done) => tls.listen(0, '127.0.0.1', () => done()));
   const place = { port: (tls.address() as AddressInfo).port };
-  for (const name of ['plane.test:443', 'llm.test:443']) proxy.places.set(name, place);
+  for (const name of ['plane.test:443', 'llm.test:443', 'idp.test:443']) proxy.places.set(name, place);
 });
 /** Where the TLS server hands on to. */
 let insidePort: number;
@@ -176,10 +176,15 @@ test(
 
 test('the token of a login', async () => {
   const provider: IdentityProvider = await startIdentityProvider();
-  proxy.places.set('idp.test:80', { port: Number(new URL(provider.url).port) });
+  insidePort = Number(new URL(provider.url).port);
   const result = await runCommand(['login', '--no-browser'], {
     home,
-    environment: { KUBIYA_LOGIN_ISSUER: 'http://idp.test', KUBIYA_LOGIN_PORT: '39017', HTTP_PROXY: url },
+    environment: {
+      KUBIYA_LOGIN_ISSUER: 'https://idp.test',
+      KUBIYA_LOGIN_PORT: '39017',
+      KUBIYA_CA_FILE: trusted.authorityFile,
+      HTTPS_PROXY: url,
+    },
     during: async (_child, printed) => {
       await until(() => printed().stderr.includes('sign in at'), { limitMs: 20_000, what: () => 'the address' });
       const { redirect } = provider.signIn(/sign in at (\S+)/.exec(printed().stderr)?.[1] ?? '');
@@ -187,6 +192,6 @@ test('the token of a login', async () => {
     },
   });
   expect(result.code).toBe(0);
-  expect(proxy.requests).toEqual([{ method: 'POST', target: 'idp.test:80', authorization }]);
+  expect(proxy.requests).toEqual([{ method: 'CONNECT', target: 'idp.test:443', authorization }]);
   await provider.stop();
 });

@@ -1,4 +1,5 @@
 // Approvals: workers ask for them and read them, people settle them.
+import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { Hono } from 'hono';
 import * as v from 'valibot';
@@ -81,10 +82,17 @@ export function approvalRoutes(deps: ServerDeps): Hono {
 /** Whoever has the token of a local server is its owner. */
 function localUser(): string {
   try {
-    return userInfo().username;
+    const { username, uid } = userInfo();
+    // Bun knows it from USER alone, which a service does not have.
+    return username === 'unknown' ? (nameOf(uid) ?? 'local') : username;
   } catch {
     return 'local'; // a container's user without a name
   }
+}
+
+function nameOf(uid: number): string | undefined {
+  const lines = readFileSync('/etc/passwd', 'utf8').split('\n');
+  return lines.map((line) => line.split(':')).find(([, , id]) => id === String(uid))?.[0];
 }
 
 function show({ request, ...approval }: ApprovalRecord): Approval {
