@@ -24,8 +24,8 @@ export interface AttemptedCall {
   readonly executionId: string;
   readonly callId: string;
   readonly heartbeatEveryMs: number;
-  /** An attempt that reaches us so long after it was scheduled was lost on its way, or we were: this process stood still. */
-  readonly staleAfterMs?: number | undefined;
+  /** Whether this attempt was lost on its way for too long, or this process stood still; asked once, at its beginning. */
+  readonly isLate?: (delayMs: number) => boolean;
 }
 
 /**
@@ -34,7 +34,7 @@ export interface AttemptedCall {
  * attempt attaches to it, unless a user has terminated the execution.
  */
 export async function runAttempt<Result>(
-  { executionId, callId, heartbeatEveryMs, staleAfterMs = Number.POSITIVE_INFINITY }: AttemptedCall,
+  { executionId, callId, heartbeatEveryMs, isLate }: AttemptedCall,
   { calls: registry, controlPlane, log, clock }: Pick<WorkerDeps, 'calls' | 'controlPlane' | 'log' | 'clock'>,
   work: (attempt: Attempt) => Promise<Result>,
 ): Promise<Result> {
@@ -52,7 +52,7 @@ export async function runAttempt<Result>(
     }
   };
   const { attempt, scheduledTimestampMs, currentAttemptScheduledTimestampMs, heartbeatTimeoutMs } = context.info;
-  let isOver = clock.now() - currentAttemptScheduledTimestampMs > staleAfterMs;
+  let isOver = isLate?.(clock.now() - currentAttemptScheduledTimestampMs) ?? false;
   let beatAtMs = clock.elapsed();
   const beat = (): void => {
     beatAtMs = clock.elapsed();

@@ -7,6 +7,7 @@ import { localHeartbeatEveryMs, remoteHeartbeatEveryMs } from '../timing.ts';
 import { passing, runAttempt } from './attempt.ts';
 import { logCall } from './call-log.ts';
 import type { ExecutionContexts } from './execution-context.ts';
+import { createLateness } from './lateness.ts';
 import { createToolEvents } from './tool-events.ts';
 import type { AgentActivities, CallToolInput, ToolFact } from './types.ts';
 
@@ -16,6 +17,7 @@ export function createCallTool(
   contexts: ExecutionContexts,
 ): AgentActivities['callTool'] {
   const heartbeatEveryMs = session.isLocal ? localHeartbeatEveryMs : remoteHeartbeatEveryMs;
+  const lateness = createLateness(session.isLocal ? 0 : undefined, () => deps.clock.elapsed());
   return async (input) => {
     const { call, executionId } = input;
     const interrupted = (outputSeen: string): ToolResult => {
@@ -23,8 +25,9 @@ export function createCallTool(
       record(input, result, true, deps);
       return result;
     };
-    const { staleAfterMs } = input;
-    const attempted = { executionId, callId: call.callId, heartbeatEveryMs, staleAfterMs };
+    const { staleAfterMs = Number.POSITIVE_INFINITY } = input;
+    const isLate = (delayMs: number): boolean => lateness(delayMs, staleAfterMs);
+    const attempted = { executionId, callId: call.callId, heartbeatEveryMs, isLate };
     const result = await runAttempt(attempted, deps, (attempt) =>
       deps.calls.run<ToolResult>(
         {
