@@ -1,7 +1,8 @@
 // Approvals against the real Temporal: asked for once, settled once, ended by the clock, and the workflow is told of each.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir, userInfo } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Connection } from '@temporalio/client';
 import * as v from 'valibot';
