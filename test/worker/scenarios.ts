@@ -32,10 +32,12 @@ export async function startScenarios(dialect: Dialect): Promise<Scenarios> {
   const server = await start((request) => {
     // The last one that a person named: a conversation may go on from another one's, and a leader names those of its members.
     const messages = request.body['messages'] as { role: string }[];
-    const tag =
-      JSON.stringify(messages.filter(({ role }) => role === 'user'))
+    const lastTag = (said: readonly unknown[]): string | undefined =>
+      JSON.stringify(said)
         .match(/scenario-\d+/g)
-        ?.at(-1) ?? '';
+        ?.at(-1);
+    // Else that of its agent, whose system prompt is a field of its own or a message.
+    const tag = lastTag(messages.filter(({ role }) => role === 'user')) ?? lastTag([request.body]) ?? '';
     const scenario = all.get(tag);
     const reply = scenario?.replies[scenario.requests.length];
     if (scenario === undefined || reply === undefined) {
