@@ -1,5 +1,6 @@
 // The durable agent's loop as a reducer: nextStep says what to do, apply* fold what happened into the state.
 import type { ModelFailureKind, ModelMessage, Usage } from '../protocol/model.ts';
+import { approvalToolName } from '../protocol/tool.ts';
 import { bytesAllowed, compact, compactionLevelsMax, shrink, summaryEnd, transcriptBytes } from './compaction.ts';
 import { limitSentence, spentLimit } from './limits.ts';
 import type {
@@ -183,16 +184,29 @@ export interface ToolOutcome {
 
 /** Records a tool's result. When the last call of the turn settles, the results join the transcript in the model's order. */
 export function applyToolResult(state: AgentState, outcome: ToolOutcome): AgentState {
-  const pendingCalls = state.pendingCalls.map((call) =>
-    call.callId === outcome.callId && call.result === undefined
-      ? { ...call, result: { content: outcome.content, isError: outcome.isError } }
-      : call,
-  );
+  const held = heldBy(state, outcome);
+  const pendingCalls = state.pendingCalls.map((call) => {
+    if (call.result !== undefined) return call;
+    if (held.includes(call))
+      return { ...call, result: { content: 'Not run: the approval before it was not given', isError: true } };
+    const { callId, content, isError } = outcome;
+    return call.callId === callId ? { ...call, result: { content, isError } } : call;
+  });
   const { denial: earlier, ...rest } = state;
   const denial = outcome.denial === undefined ? earlier : (outcome.denial ?? undefined);
   const next = { ...rest, pendingCalls, ...(denial === undefined ? {} : { denial }) };
   return pendingCalls.some((call) => call.result === undefined) ? next : settleTurn(next);
 }
+
+/** Calls of the same answer that waited for an approval which was not given: refused, expired, or never asked for. */
+function heldBy({ pendingCalls }: AgentState, { callId, isError }: ToolOutcome): readonly PendingCall[] {
+  const open = pendingCalls.filter((call) => call.result === undefined);
+  const isRefused = isError && open.some((call) => call.callId === callId && isApproval(call));
+  return isRefused ? open.slice(runnableTogether(open).length) : [];
+}
+
+/** Also one that is asked for with arguments it does not take, which has no plan. */
+const isApproval = ({ name, plan }: PendingCall): boolean => plan?.type === 'approval' || name === approvalToolName;
 
 /** Queues a person's message; a repeated message id is the same message and changes nothing. */
 export function applyMessage(state: AgentState, message: QueuedMessage): AgentState {
@@ -326,10 +340,14 @@ function isAnswered(state: AgentState): boolean {
 
 /**
  * Calls at the head of the line that change nothing here, and those that the workflow itself carries out, run side by side.
- * Any other call runs alone, when everything before it in the model's order has settled: an approval holds what follows it.
+ * Any other runs alone, when everything before it in the model's order has settled. What others are to do waits for approvals.
  */
 function runnableTogether(open: readonly PendingCall[]): readonly PendingCall[] {
-  const firstOther = open.findIndex((call) => call.effect !== 'read_only' && call.plan === undefined);
+  const approval = open.findIndex(isApproval);
+  const firstOther = open.findIndex(({ effect, plan }, index) => {
+    if (plan === undefined) return effect !== 'read_only';
+    return approval >= 0 && index > approval && plan.type !== 'approval' && plan.type !== 'sleep';
+  });
   if (firstOther === 0) return open.slice(0, 1);
   return firstOther < 0 ? open : open.slice(0, firstOther);
 }

@@ -45,6 +45,9 @@ export const resolvedSkillSchema = v.object({
 });
 export type ResolvedSkill = v.InferOutput<typeof resolvedSkillSchema>;
 
+/** The built-in tool that asks a person: the loop holds what follows it. */
+export const approvalToolName = 'wait_for_approval';
+
 /**
  * A call that the workflow itself carries out, with timers, signals and child workflows, so that waiting holds no slot of a
  * worker. The tool makes the plan from the model's arguments; a call without one is an activity.

@@ -1,6 +1,6 @@
 // The built-in tool wait_for_approval: asks a person and waits in the workflow, where it holds no worker.
 import * as v from 'valibot';
-import type { ResolvedSkill } from '../protocol/tool.ts';
+import { approvalToolName, type ResolvedSkill } from '../protocol/tool.ts';
 import { type SkillTools, type SkillType, namesSchema, parseConfiguration, setting } from './configuration.ts';
 import { definePlannedTool } from './tool.ts';
 import description from './wait-for-approval.txt' with { type: 'text' };
@@ -43,7 +43,7 @@ const input = v.strictObject({
 });
 
 export const approvalSkill = {
-  type: 'wait_for_approval',
+  type: approvalToolName,
   description: 'Ask a person before going on; every agent with tools has it',
   entries,
   variants: {},
@@ -59,7 +59,7 @@ function createApprovalTools(skill: ResolvedSkill): SkillTools {
     configuration.approver_user_emails !== undefined || configuration.approver_group_id !== undefined;
   const minutesMax = configuration.timeout_minutes ?? timeoutMinutesDefault;
   const tool = definePlannedTool({
-    name: 'wait_for_approval',
+    name: approvalToolName,
     description,
     input,
     // The calls behind it must not run before the answer.

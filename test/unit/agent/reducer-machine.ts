@@ -21,11 +21,19 @@ import {
 } from '../../../src/agent/reducer.ts';
 import type { AgentLimits, AgentState, ModelFact, PendingCall } from '../../../src/agent/state.ts';
 import { noUsage, type ModelFailureKind } from '../../../src/protocol/model.ts';
+import type { CallPlan } from '../../../src/protocol/tool.ts';
 import { problemAtProviders } from './provider-rules.ts';
 
-const planned = { type: 'sleep', durationMs: 1 } as const;
-const callKind = fc.constantFrom('read_only', 'side_effecting', 'idempotent', 'planned');
-type CallKind = 'read_only' | 'side_effecting' | 'idempotent' | 'planned';
+const plans: Record<'sleep' | 'approval' | 'member', CallPlan> = {
+  sleep: { type: 'sleep', durationMs: 1 },
+  approval: { type: 'approval', title: 'yes?', approverEmails: [], expiresAfterMs: 1, context: {} },
+  member: { type: 'member', memberIds: ['m'], task: 'do it' },
+};
+const callKinds = ['read_only', 'side_effecting', 'idempotent', 'sleep', 'approval', 'member'] as const;
+type CallKind = (typeof callKinds)[number];
+const callKind = fc.constantFrom(...callKinds);
+const planOf = (kind: CallKind): CallPlan | null =>
+  kind === 'sleep' || kind === 'approval' || kind === 'member' ? plans[kind] : null;
 const size = fc.oneof({ weight: 3, arbitrary: fc.nat(200) }, fc.nat(50_000));
 
 const answerEvent = fc.record({
@@ -35,6 +43,8 @@ const answerEvent = fc.record({
   costUsd: fc.option(fc.nat(10), { nil: undefined }),
   structure: fc.constantFrom('none' as const, 'json' as const, 'problem' as const),
   isFiltered: fc.constant(false),
+  /** A message that comes while the model answers. */
+  meanwhile: fc.option(fc.nat(9), { nil: undefined }),
 });
 const failures = ['overloaded', 'context_overflow', 'context_overflow', 'cancelled'] as const;
 const event = fc.oneof(
@@ -120,13 +130,9 @@ class Machine {
 
   private take(one: Event): void {
     switch (one.kind) {
-      case 'message': {
-        const messageId = `x${one.id}`;
-        const content = `<${messageId}:${'t'.repeat(one.size)}>`;
-        if (!this.said.has(messageId)) this.said.set(messageId, content);
-        this.state = applyMessage(this.state, { messageId, content });
+      case 'message':
+        this.hear(one.id, one.size);
         return;
-      }
       case 'pause':
         this.state = applyPause(this.state);
         return;
@@ -154,18 +160,33 @@ class Machine {
     }
   }
 
+  private hear(id: number, length: number): void {
+    const messageId = `x${id}`;
+    const content = `<${messageId}:${'t'.repeat(length)}>`;
+    if (!this.said.has(messageId)) this.said.set(messageId, content);
+    this.state = applyMessage(this.state, { messageId, content });
+  }
+
   private settle(one: Extract<Event, { kind: 'result' }>): void {
     if (this.batch.length === 0 && !this.startBatch()) return;
     const call = this.batch[one.index % this.batch.length];
     if (call === undefined) return;
     this.batch = this.batch.filter(({ callId }) => callId !== call.callId);
     this.settled.add(call.callId);
-    const outcome = { callId: call.callId, content: 'r'.repeat(one.size), isError: false };
-    const { denial } = one;
+    const denial = call.plan?.type === 'approval' ? one.denial : undefined;
+    const isRefused = typeof denial === 'string';
+    const outcome = { callId: call.callId, content: 'r'.repeat(one.size), isError: isRefused };
+    const behind = this.state.pendingCalls.slice(
+      this.state.pendingCalls.findIndex((other) => other.callId === call.callId) + 1,
+    );
     this.state = applyToolResult(this.state, {
       ...outcome,
-      ...(call.plan === undefined || denial === undefined ? {} : { denial }),
+      ...(denial === undefined ? {} : { denial }),
     });
+    for (const { callId } of isRefused ? behind.filter(changesSomething) : []) {
+      const isOpen = this.state.pendingCalls.some((other) => other.callId === callId && other.result === undefined);
+      this.demand(!isOpen, 'what a refused approval held is not run');
+    }
     const again = applyToolResult(this.state, { ...outcome, content: 'again' });
     this.demand(JSON.stringify(again) === JSON.stringify(this.state), 'a result counts once');
   }
@@ -188,6 +209,8 @@ class Machine {
       const isBarrier = (other: PendingCall): boolean =>
         isOpen(other) && other.effect !== 'read_only' && other.plan === undefined;
       this.demand(!before.some(isBarrier), 'nothing overtakes what changes something');
+      const isAsking = (other: PendingCall): boolean => isOpen(other) && other.plan?.type === 'approval';
+      this.demand(!changesSomething(call) || !before.some(isAsking), 'an approval holds what changes something');
     }
     this.batch = step.calls;
     return true;
@@ -210,6 +233,7 @@ class Machine {
       this.demandValid(this.state, true);
       this.demandSaid();
       this.demandSize();
+      if (one.kind === 'answer' && one.meanwhile !== undefined) this.hear(one.meanwhile, 0);
       this.noteCut(() => applyModelFact(this.state, fact));
     } else this.follow(step);
   }
@@ -266,7 +290,7 @@ class Machine {
 
 function factOf(one: Extract<Event, { kind: 'answer' }>, turn: number): ModelFact {
   const kinds: readonly CallKind[] = one.calls;
-  const plans = kinds.map((kind) => (kind === 'planned' ? planned : null));
+  const planned = kinds.map(planOf);
   const structured = one.structure === 'json' ? { json: '{}' } : { problem: 'not JSON' };
   return {
     type: 'answer',
@@ -275,13 +299,18 @@ function factOf(one: Extract<Event, { kind: 'answer' }>, turn: number): ModelFac
       content: `answer ${turn} ${'a'.repeat(one.size)}`,
       toolCalls: kinds.map((_kind, index) => ({ id: `t${turn}_${index}`, name: 'tool', arguments: '{}' })),
     },
-    effects: kinds.map((kind) => (kind === 'planned' ? 'side_effecting' : kind)),
-    ...(plans.some((plan) => plan !== null) ? { plans } : {}),
+    effects: kinds.map((kind) =>
+      kind === 'sleep' || kind === 'approval' || kind === 'member' ? 'side_effecting' : kind,
+    ),
+    ...(planned.some((plan) => plan !== null) ? { plans: planned } : {}),
     ...(one.costUsd === undefined ? {} : { costUsd: one.costUsd }),
     ...(one.structure === 'none' || kinds.length > 0 ? {} : { structured }),
     usage: { ...noUsage, inputTokens: one.size, outputTokens: 10 },
     isFiltered: one.isFiltered,
   };
 }
+
+const changesSomething = ({ effect, plan }: PendingCall): boolean =>
+  plan === undefined ? effect !== 'read_only' : plan.type === 'member';
 
 const failureOf = (kind: ModelFailureKind): ModelFact => ({ type: 'failure', failure: { kind, message: kind } });

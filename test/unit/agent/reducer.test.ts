@@ -16,7 +16,7 @@ import {
 } from '../../../src/agent/reducer.ts';
 import type { AgentState, ModelFact } from '../../../src/agent/state.ts';
 import { noUsage, type ModelMessage } from '../../../src/protocol/model.ts';
-import type { ToolEffect } from '../../../src/protocol/tool.ts';
+import type { CallPlan, ToolEffect } from '../../../src/protocol/tool.ts';
 
 const first = { executionId: 'e1', prompt: 'do it', messageId: 'm1', isConversation: false, startedAtMs: 0 };
 const next = (state: AgentState, nowMs = 0) => nextStep(state, defaultLimits, nowMs);
@@ -73,6 +73,44 @@ describe('nextStep', () => {
         state = applyToolResult(state, { callId: call.callId, content: '', isError: false });
     }
     expect(groups).toEqual([['e1:1:0', 'e1:1:1'], ['e1:1:2'], ['e1:1:3']]);
+  });
+
+  test('an approval holds what changes something, and when it is not given that is not run', () => {
+    const plans: (CallPlan | null)[] = [
+      null,
+      { type: 'approval', title: 'yes?', approverEmails: [], expiresAfterMs: 1, context: {} },
+      { type: 'sleep', durationMs: 1 },
+      { type: 'member', memberIds: ['m'], task: 'deploy' },
+      null,
+      null,
+    ];
+    const names = ['read', 'wait_for_approval', 'sleep', 'delegate_task_to_member', 'write', 'read'];
+    const calls = names.map((name) => ({ name, effect: name === 'read' ? 'read_only' : 'side_effecting' }) as const);
+    const asked = applyModelFact(begin(initialState(first)), answer('', calls, { plans }));
+    const running = (state: AgentState): string[] => {
+      const step = next(state);
+      return step.type === 'tools' ? step.calls.map(({ name }) => name) : [];
+    };
+    expect(running(asked)).toEqual(['read', 'wait_for_approval', 'sleep']);
+    const settled = (isError: boolean): AgentState =>
+      [1, 0, 2].reduce(
+        (state, index) =>
+          applyToolResult(state, { callId: `e1:1:${index}`, content: 'out', isError: isError && index === 1 }),
+        asked,
+      );
+    expect(running(settled(false))).toEqual(['delegate_task_to_member']);
+    const refused = settled(true);
+    expect(refused.pendingCalls).toEqual([]);
+    expect(refused.transcript.slice(-3).map(({ content }) => content)).toEqual(
+      Array.from({ length: 3 }, () => 'Not run: the approval before it was not given'),
+    );
+  });
+
+  test('an approval that is asked for with wrong arguments holds what follows it as well', () => {
+    const calls = [{ name: 'wait_for_approval' }, { name: 'write' }];
+    const asked = applyModelFact(begin(initialState(first)), answer('', calls));
+    const state = applyToolResult(asked, { callId: 'e1:1:0', content: 'title is missing', isError: true });
+    expect(next(state)).toEqual({ type: 'model' });
   });
 
   test('a conversation waits after its answer, goes on with a message and ends when it is marked as done', () => {
