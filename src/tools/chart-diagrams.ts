@@ -189,8 +189,12 @@ export const rawDiagram = defineDiagram(
     const code = given.diagram_code;
     if (/%%\s*\{|^---/m.test(code))
       return { ok: false, problem: 'Directives and front matter are not allowed in a diagram' };
-    if (/^\s*(click|href|link|callback)\s/im.test(code))
+    // A statement also begins behind a semicolon.
+    if (/(?:^|;)\s*(?:click|href|links?|callback)\s|javascript:/im.test(code))
       return { ok: false, problem: 'Links and callbacks are not allowed in a diagram' };
+    // `<<` marks what a class is, and a tag has a letter or a slash behind one `<`.
+    if (/(?<!<)<(?!br\s*\/?>)[a-z!/]/i.test(code))
+      return { ok: false, problem: 'HTML is not allowed in a diagram, except <br/>' };
     if (!mermaidKinds.test(code))
       return { ok: false, problem: 'The code does not begin with a kind of Mermaid diagram, such as flowchart TD' };
     return done('mermaid', given.title, [code]);

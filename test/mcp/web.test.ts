@@ -49,7 +49,11 @@ async function startWeb(): Promise<Web> {
       }
       if (!sessions.has(request.headers.get('mcp-session-id') ?? '')) return new Response('gone', { status: 404 });
       if (id === undefined) return new Response(null, { status: 202 });
+      if (method === 'tools/list')
+        return new Response(deepTools(id), { headers: { 'content-type': 'application/json' } });
       calls += 1;
+      if (params?.name === 'endless')
+        return new Response(endless(), { status: 500, headers: { 'content-type': 'text/plain' } });
       if (params?.name === 'dies') await server.stop(true);
       const size = params?.name === 'big' ? 40_000_000 : 10;
       return answer({ content: [{ type: 'text', text: 'y'.repeat(size) }] });
@@ -69,6 +73,18 @@ async function startWeb(): Promise<Web> {
     [Symbol.asyncDispose]: stop,
   };
 }
+/** A schema with more levels than a program can write out again. */
+function deepTools(id: number): string {
+  const levels = 20_000;
+  const schema = `{"type":"object","x":${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}}`;
+  return `{"jsonrpc":"2.0","id":${id},"result":{"tools":[{"name":"deep","inputSchema":${schema}}]}}`;
+}
+
+function endless(): ReadableStream<Uint8Array> {
+  const block = new Uint8Array(1_000_000).fill(120);
+  return new ReadableStream({ pull: (controller) => controller.enqueue(block) });
+}
+
 const at = (url: string, headers: object = { 'x-key': '{{.secret.TOKEN}}' }): McpSettings =>
   settingsOf({ url, headers });
 
@@ -103,6 +119,51 @@ test('that sends 40 MB is not read to the end', async () => {
   expect(outcome.status).toBe('failed');
   expect(outcome.output).toContain('more than the 33554432 bytes that are read');
   expect((await call(at(web.url), 'work')).status).toBe('success');
+});
+
+test('that answers an error without end is not read to the end', async () => {
+  await using web = await startWeb();
+  const startedAt = performance.now();
+  expect((await call(at(web.url), 'endless')).status).toBe('failed');
+  expect(performance.now() - startedAt).toBeLessThan(5_000);
+});
+
+test('that describes a tool with a schema of 20000 levels has that tool without a schema', async () => {
+  await using web = await startWeb();
+  const discovery = await lab.discover(at(web.url));
+  expect(discovery).toMatchObject({ ok: true, offer: { tools: [{ name: 'deep', inputSchema: { type: 'object' } }] } });
+  expect(JSON.stringify(discovery).length).toBeLessThan(1_000);
+});
+
+test('that names an authorization server elsewhere does not have its headers sent there', async () => {
+  const seen: (string | null)[] = [];
+  await using elsewhere = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    fetch: (request) => {
+      seen.push(request.headers.get('x-key'));
+      return new Response('no', { status: 404 });
+    },
+  });
+  await using web = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    fetch: (request) => {
+      const { pathname, origin } = new URL(request.url);
+      if (pathname.startsWith('/.well-known/oauth-protected-resource')) {
+        return Response.json({ resource: `${origin}/mcp`, authorization_servers: [elsewhere.url.origin] });
+      }
+      return new Response('no', { status: 401, headers: { 'www-authenticate': 'Bearer' } });
+    },
+  });
+  const settings = settingsOf({
+    url: `${web.url.origin}/mcp`,
+    headers: { 'x-key': '{{.secret.TOKEN}}' },
+    oauth: { client_id: 'me', client_secret: 'mine-alone' },
+  });
+  expect((await call(settings, 'work')).status).toBe('failed');
+  expect(seen.length).toBeGreaterThan(0);
+  expect(new Set(seen)).toEqual(new Set([null]));
 });
 
 test('that vanishes in a call leaves its outcome unknown', async () => {

@@ -6,7 +6,7 @@ import { cutHead } from '../../lib/text.ts';
 import type { ResolvedSkill } from '../../protocol/tool.ts';
 import { parseConfiguration } from '../configuration.ts';
 import { fileSystemSkill } from '../files.ts';
-import type { McpConfiguration } from '../mcp/configuration.ts';
+import type { McpConfiguration, McpSettings } from '../mcp/configuration.ts';
 import { shellSkill } from '../shell.ts';
 import type { SkillInstructions } from '../skill-folder.ts';
 import { createToolset } from '../toolset.ts';
@@ -156,7 +156,7 @@ export interface ClaudeTurn {
   readonly systemPrompt: string;
   readonly instructions: readonly SkillInstructions[];
   readonly permissions: ClaudePermissions;
-  readonly servers: readonly string[];
+  readonly servers: readonly McpSettings[];
   /** Absolute path of a file that only we can read. */
   readonly mcpConfigFile: string;
   /** Of a session that is to be gone on with. */
@@ -170,7 +170,8 @@ export function claudeArguments(turn: ClaudeTurn): string[] {
     ({ name, description, path }) => `- ${name}: ${description} (read ${path}/SKILL.md)`,
   );
   const prompt = folders.length === 0 ? systemPrompt : `${systemPrompt}\n\nSkills:\n${folders.join('\n')}`;
-  const allowed = [...permissions.allowed, ...turn.servers.map((name) => `mcp__${serverNameOf(name)}`)];
+  const allowed = [...permissions.allowed, ...turn.servers.flatMap(serverRules)];
+  const denied = [...permissions.denied, ...turn.servers.flatMap(blockedRules)];
   return [
     '-p',
     '--input-format=stream-json',
@@ -179,12 +180,12 @@ export function claudeArguments(turn: ClaudeTurn): string[] {
     `--permission-mode=${turn.permissionMode}`,
     '--strict-mcp-config',
     `--mcp-config=${turn.mcpConfigFile}`,
-    `--append-system-prompt=${cutHead(prompt, promptBytesMax)}`,
+    `--append-system-prompt=${cutHead(prompt.replaceAll('\0', ''), promptBytesMax)}`,
     ...(model === claudeCodeModel ? [] : [`--model=${model.replace(/^anthropic\//, '')}`]),
     ...(sessionId === undefined ? [] : [`--resume=${sessionId}`]),
     ...instructions.map(({ path }) => `--add-dir=${path}`),
     ...(allowed.length === 0 ? [] : [`--allowedTools=${allowed.join(',')}`]),
-    ...(permissions.denied.length === 0 ? [] : [`--disallowedTools=${permissions.denied.join(',')}`]),
+    ...(denied.length === 0 ? [] : [`--disallowedTools=${denied.join(',')}`]),
   ];
 }
 
@@ -194,6 +195,18 @@ function patternOf(place: string): string {
   if (path === '.') return './**';
   return path.startsWith('/') ? `/${path}/**` : `./${path}/**`;
 }
+
+/** The whole server, or the tools that its configuration allows. */
+function serverRules({ name, server }: McpSettings): string[] {
+  return server.allowed_tools?.map((tool) => toolRule(name, tool)) ?? [`mcp__${serverNameOf(name)}`];
+}
+
+function blockedRules({ name, server }: McpSettings): string[] {
+  return server.blocked_tools.map((tool) => toolRule(name, tool));
+}
+
+/** The program makes names of tools in the same way as those of servers. */
+const toolRule = (server: string, tool: string): string => `mcp__${serverNameOf(server)}__${serverNameOf(tool)}`;
 
 /** What the program takes as a server's name. */
 const serverNameOf = (name: string): string => name.replaceAll(/[^\w-]/g, '_');

@@ -1,5 +1,6 @@
 // One run of the `claude` program: its prompt through standard input, its lines as they come, and its whole process tree gone at the end.
 import { createLineSplitter } from '../../lib/lines.ts';
+import { sleep } from '../../lib/backoff.ts';
 import { sweepByMarker } from '../../lib/process-tree.ts';
 import { type ChildHandle, exitCodeOf, type Spawner, StartError } from '../../lib/spawn.ts';
 import { cutTail } from '../../lib/text.ts';
@@ -29,6 +30,8 @@ const stopGraceMs = 5_000;
 /** An image that it has read is one line of base64. */
 const lineLengthMax = 32 * 1024 * 1024;
 const stderrBytesMax = 8 * 1024;
+/** For what is still in the pipe when the program is gone; whoever took the marker off itself may keep it open for ever. */
+const pipeDrainMs = 1_000;
 /** As a shell says it. */
 const notStartedCode = 127;
 
@@ -70,7 +73,9 @@ export async function runClaude(
     const exit = await child.exited;
     // Whoever left its group may still hold the pipe.
     sweepByMarker(spawner.instanceId, [`${callMarkerName}=${request.callId}`]);
-    await heard.drained;
+    await Promise.race([heard.drained, sleep(pipeDrainMs)]);
+    child.stdout?.destroy();
+    child.stderr?.destroy();
     return { result: heard.result(), exitCode: exitCodeOf(exit), words: heard.stderr(), isTimeUp };
   } finally {
     clearTimeout(timer);

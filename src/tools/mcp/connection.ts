@@ -285,15 +285,23 @@ async function readOffer(client: Client, options: RequestOptions): Promise<McpOf
   };
 }
 
+/** A schema that a program wrote has a dozen; a thousand times as many end every `JSON.stringify` after this one. */
+const schemaLevelsMax = 100;
+
 function offeredTool({ name, title, description, inputSchema, annotations }: ServerTool): McpOffer['tools'][number] {
   const { $schema: _dialect, ...schema } = inputSchema as Record<string, unknown>;
   return {
     name,
     description: description ?? title ?? '',
-    inputSchema: schema,
+    inputSchema: isDeeper(schema, schemaLevelsMax) ? { type: 'object' } : schema,
     isReadOnly: annotations?.readOnlyHint === true,
     isIdempotent: annotations?.idempotentHint === true,
   };
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((item) => isDeeper(item, levels - 1));
 }
 
 async function readResourceList(client: Client, options: RequestOptions): Promise<string> {

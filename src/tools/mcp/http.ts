@@ -31,8 +31,7 @@ export function createWebTransport(
   const { target, fetch, provider } = options;
   const url = new URL(target.url);
   const common = {
-    fetch: boundedFetch(fetch),
-    requestInit: { headers: { ...target.headers } },
+    fetch: boundedFetch(withHeaders(fetch, { origin: url.origin, headers: target.headers })),
     ...(provider === undefined
       ? {}
       : { authProvider: provider, skipIssuerMetadataValidation: target.oauth?.skip_issuer_check === true }),
@@ -48,12 +47,29 @@ export function createWebTransport(
   return new library.StreamableHTTPClientTransport(url, { ...common, reconnectionOptions });
 }
 
-/** The library reads a body whole, and every line of a stream. */
-function boundedFetch(fetch: Fetch): FetchLike {
+/**
+ * The configured headers are for the server alone: its own answers say where the authorization server is. What the library
+ * sets itself goes before them.
+ */
+function withHeaders(
+  fetch: Fetch,
+  server: { readonly origin: string; readonly headers: Readonly<Record<string, string>> },
+): FetchLike {
+  return (url, init) => {
+    if (new URL(url).origin !== server.origin) return fetch(String(url), init);
+    const headers = new Headers(server.headers);
+    for (const [name, value] of new Headers(init?.headers)) headers.set(name, value);
+    return fetch(String(url), { ...init, headers });
+  };
+}
+
+/** The library reads a body whole, that of an error too, and every line of a stream. */
+function boundedFetch(fetch: FetchLike): FetchLike {
   return async (url, init) => {
-    const response = await fetch(String(url), init);
+    const response = await fetch(url, init);
     const type = response.headers.get('content-type') ?? '';
-    if (response.body === null || !/json|event-stream/.test(type)) return response;
+    // Nobody reads the body of a redirect.
+    if (response.body === null || (response.status >= 300 && response.status < 400)) return response;
     const { status, statusText, headers } = response;
     return new Response(response.body.pipeThrough(limit(type.includes('event-stream'))), {
       status,

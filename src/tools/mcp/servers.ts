@@ -79,7 +79,9 @@ export function createMcpServers(options: McpServersOptions): McpServers {
       try {
         const request = { signal, timeoutMs: questionTimeoutMs };
         const offer = await serverOf(target, executionId).use(signal, (connection) => connection.offer(request));
-        offers.set(key, { offer, atMs: performance.now() });
+        const nowMs = performance.now();
+        for (const [old, { atMs }] of offers) if (nowMs - atMs >= offerAgeMsMax) offers.delete(old);
+        offers.set(key, { offer, atMs: nowMs });
         return { ok: true, offer };
       } catch (error) {
         return { ok: false, problem: messageOf(error) };

@@ -82,10 +82,13 @@ export function withNames(tools: readonly Omit<McpTool, 'name'>[]): McpTool[] {
   return tools.map((tool) => {
     const own = tool.kind === 'tool' ? tool.tool : tool.kind;
     const plain = `mcp__${tool.server}__${own}`;
-    let name = plain.replaceAll(/[^A-Za-z0-9_-]/g, '_');
-    if (name.length > nameLengthMax || taken.has(name)) {
-      const suffix = createHash('sha256').update(`${plain}\0${tool.kind}`).digest('hex').slice(0, suffixLength);
-      name = `${name.slice(0, nameLengthMax - suffixLength - 1)}_${suffix}`;
+    const word = plain.replaceAll(/[^A-Za-z0-9_-]/g, '_');
+    let name = word;
+    // A server may name the same tool any number of times; a provider refuses all tools for one name that is there twice.
+    for (let count = 0; name.length > nameLengthMax || taken.has(name); count += 1) {
+      const seed = `${plain}\0${tool.kind}${count === 0 ? '' : `\0${count}`}`;
+      const suffix = createHash('sha256').update(seed).digest('hex').slice(0, suffixLength);
+      name = `${word.slice(0, nameLengthMax - suffixLength - 1)}_${suffix}`;
     }
     taken.add(name);
     return { name, ...tool };

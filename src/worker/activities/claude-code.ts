@@ -104,7 +104,7 @@ async function runTurn(input: CallToolInput, call: CallContext, surroundings: Su
       permissionMode: claudeCode?.permissionMode ?? 'default',
       instructions: skillInstructions ?? [],
       permissions: permissionsOf(prepared.skills),
-      servers: configuration.servers.map(({ name }) => name),
+      servers: configuration.servers,
       mcpConfigFile,
       sessionId,
     });

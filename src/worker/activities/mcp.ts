@@ -75,7 +75,8 @@ export async function discoverMcpTools(
       hint: 'correct its configuration, or take `required` off it',
     });
   }
-  const { kept, left } = bounded(withNames(found.flat()).map((tool) => clean(tool, redactor)));
+  // Before they get their names: a provider takes no mask in a name.
+  const { kept, left } = bounded(withNames(found.flat().map((tool) => clean(tool, redactor))));
   const sentences = problems.map(({ message }) => message);
   if (left > 0) {
     sentences.push(
@@ -85,11 +86,13 @@ export async function discoverMcpTools(
   return { tools: kept, problems: sentences };
 }
 
-/** A server may repeat in a description what it was given. */
-function clean(tool: McpTool, redactor: WorkerDeps['redactor']): McpTool {
+const namelessSchema = v.omit(mcpToolSchema, ['name']);
+
+/** A server may repeat in a name or a description what it was given. */
+function clean(tool: Omit<McpTool, 'name'>, redactor: WorkerDeps['redactor']): Omit<McpTool, 'name'> {
   const text = JSON.stringify(tool);
   const redacted = redactor.redact(text);
-  return redacted === text ? tool : v.parse(mcpToolSchema, JSON.parse(redacted));
+  return redacted === text ? tool : v.parse(namelessSchema, JSON.parse(redacted));
 }
 
 function bounded(tools: readonly McpTool[]): { readonly kept: readonly McpTool[]; readonly left: number } {

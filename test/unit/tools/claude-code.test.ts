@@ -1,7 +1,11 @@
 // What the skills of an agent become for the `claude` program: never more than they allow.
 import { expect, test } from 'bun:test';
-import { permissionsOf } from '../../../src/tools/claude-code/options.ts';
+import { chmodSync, writeFileSync } from 'node:fs';
+import { claudeArguments, permissionsOf } from '../../../src/tools/claude-code/options.ts';
+import { runClaude } from '../../../src/tools/claude-code/run.ts';
 import { parseClaudeLine, resultText } from '../../../src/tools/claude-code/stream.ts';
+import { readMcpServers } from '../../../src/tools/mcp/configuration.ts';
+import { createBench } from './support.ts';
 
 const rulesOf = (type: string, configuration: Record<string, unknown> = {}) =>
   permissionsOf([{ id: 'a', name: 'a', type, enabled: true, configuration }]);
@@ -55,3 +59,54 @@ test('lines that are none, or of a later version, are nothing', () => {
   expect(parseClaudeLine('{"type":"result"}')).toMatchObject({ type: 'result', is_error: false });
   expect(resultText([{ type: 'text', text: 'a' }, { type: 'image' }])).toBe('a\n{"type":"image"}');
 });
+
+test('a server’s lists of tools hold, and a NUL in the instructions is no word of a command', () => {
+  const { servers } = readMcpServers(
+    {
+      'my files': { command: 'x', allowed_tools: ['read.it', 'list'], blocked_tools: ['list'] },
+      docs: { url: 'http://a/mcp', blocked_tools: ['drop'] },
+      all: { command: 'x' },
+    },
+    { environment: {}, secrets: {}, base: {}, workspace: '/w' },
+  );
+  const words = claudeArguments({
+    model: 'claude_code',
+    permissionMode: 'default',
+    systemPrompt: 'Be\0 kind.',
+    instructions: [],
+    permissions: { allowed: [], denied: ['Bash'], problems: [] },
+    servers,
+    mcpConfigFile: '/f',
+    sessionId: undefined,
+  });
+  expect(words).toContain('--allowedTools=mcp__my_files__read_it,mcp__my_files__list,mcp__docs,mcp__all');
+  expect(words).toContain('--disallowedTools=Bash,mcp__my_files__list,mcp__docs__drop');
+  expect(words).toContain('--append-system-prompt=Be kind.');
+});
+
+test.if(process.platform === 'linux')(
+  'a process that hides and keeps the output open does not keep the turn',
+  async () => {
+    await using bench = createBench();
+    const result = JSON.stringify({ type: 'result', result: 'done' });
+    writeFileSync(bench.path('claude'), `#!/bin/sh\nenv -i setsid sleep 4 &\nsleep 0.2\necho '${result}'\n`);
+    chmodSync(bench.path('claude'), 0o755);
+    const { environment, spawner, signal } = bench.context();
+    const PATH = `${bench.workspace}:${environment['PATH']}`;
+    const startedAt = performance.now();
+    const run = await runClaude(
+      {
+        words: [],
+        prompt: 'x',
+        callId: 'call',
+        cwd: bench.workspace,
+        environment: { ...environment, PATH },
+        limitMs: 10_000,
+      },
+      { spawner, signal },
+      () => undefined,
+    );
+    expect(run).toMatchObject({ exitCode: 0, result: { result: 'done' } });
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
+  },
+);

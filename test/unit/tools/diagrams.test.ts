@@ -226,6 +226,10 @@ describe('create_diagram', () => {
     '%%{init: {"securityLevel":"loose"}}%%\nflowchart TD\n a-->b',
     'flowchart TD\n a-->b\n click a "javascript:alert(1)"',
     'flowchart TD\n a-->b\n  CLICK a call x()',
+    'flowchart TD\n a-->b;click a "https://evil.example"',
+    'sequenceDiagram\n participant a\n links a: {"x": "https://evil.example"}',
+    'flowchart TD\n a["<img src=x onerror=alert(1)>"]',
+    'flowchart TD\n a["<br><script>alert(1)</script>"]',
     '---\nconfig:\n  securityLevel: loose\n---\nflowchart TD',
   ])('%p is refused', async (code) => {
     expect((await draw('create_diagram', { diagram_code: code })).status).toBe('failed');

@@ -43,7 +43,7 @@ describe('shell', () => {
     for (const command of [
       'touch hit-a',
       'echo ok; touch hit-a',
-      'git push',
+      'git version',
       'echo $(touch hit-a)',
       'env touch hit-a',
     ]) {
@@ -77,8 +77,9 @@ describe('shell', () => {
     expect((await shell('echo "<$WORD>"', { environment_variables: { WORD: 5 } })).output).toBe('<5>\n[exit code 0]');
   });
 
+  // What they would do where the list fails harms nothing: they are run on real machines, by root too.
   test('[shell=safe_commands] has a list of what may not run, and 30 s', async () => {
-    for (const command of ['sudo id', 'chmod 777 .', 'kill -9 1', 'dd if=/dev/zero of=x count=1', 'rm -rf x']) {
+    for (const command of ['sudo id', 'chmod 777 .', 'kill -0 1', 'dd if=/dev/zero of=x count=1', 'rm -rf x']) {
       const { status, output } = await shell(command, { variant: 'safe_commands' });
       expect({ command, status }).toEqual({ command, status: 'failed' });
       expect(output).toContain('is a blocked command');

@@ -1,9 +1,11 @@
 // MCP servers' configuration, the names and records of their tools, and the reader of their messages, with input that is wrong.
 import { describe, expect, test } from 'bun:test';
+import { createRedactor } from '../../../src/telemetry/redact.ts';
 import { type McpConfiguration, readMcpServers } from '../../../src/tools/mcp/configuration.ts';
 import type { McpOffer } from '../../../src/tools/mcp/connection.ts';
 import { createMessageReader } from '../../../src/tools/mcp/message-reader.ts';
 import { createMcpTools, toolsOfOffer, withNames } from '../../../src/tools/mcp/tools.ts';
+import { discoverMcpTools } from '../../../src/worker/activities/mcp.ts';
 
 const read = (servers: Record<string, unknown>): McpConfiguration =>
   readMcpServers(servers, {
@@ -99,13 +101,25 @@ describe('tools', () => {
     const long = 'x'.repeat(90);
     const tools = toolsOfOffer(
       settings,
-      offer(['a.b', 'a/b', `${long}1`, `${long}2`, 'ö', 'list_resources'], { hasResources: true }),
+      offer(['a.b', 'a/b', `${long}1`, `${long}2`, 'ö', 'same', 'same', 'same', 'list_resources'], {
+        hasResources: true,
+      }),
     );
     const names = withNames(tools).map(({ name }) => name);
     expect(names[0]).toBe('mcp__my_server__a_b');
     expect(new Set(names).size).toBe(names.length);
     for (const name of names) expect(name).toMatch(/^[A-Za-z0-9_-]{1,64}$/);
     expect(withNames(tools).map(({ name }) => name)).toEqual(names);
+  });
+
+  test('have no mask in their names where a server repeats a secret', async () => {
+    const redactor = createRedactor();
+    redactor.register('geheim-123');
+    const mcp = { discover: async () => ({ ok: true, offer: offer(['drop-geheim-123']) }) as const };
+    const configuration = { servers: [settings], problems: [], secrets: [] };
+    const { tools } = await discoverMcpTools('execution', configuration, { redactor, mcp: mcp as never });
+    expect(tools.map(({ name }) => name)).toEqual(['mcp__my_server__drop-_redacted_']);
+    expect(JSON.stringify(tools)).not.toContain('geheim');
   });
 
   test('keep null where their schema knows it', async () => {
