@@ -133,11 +133,6 @@ export function createExecutions(database: Database, clock: { nowMs(): number; n
   );
   const byId = database.query<Row, [string]>(`${select} WHERE id = ?`);
   const byKey = database.query<Row, [string]>(`${select} WHERE idempotency_key = ?`);
-  const list = database.query<Row, Bindings>(
-    `${select} WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR entity_id = ?2) AND (?3 IS NULL OR queue_id = ?3)
-       AND (?4 IS NULL OR (json_extract(workflow_input, '$.team_id') IS NOT NULL) = (?4 = 'team'))
-     ORDER BY number DESC LIMIT ?5 OFFSET ?6`,
-  );
   const open = database.query<Row, [number, number]>(
     `${select} WHERE is_open = 1 AND number > ? ORDER BY number LIMIT ?`,
   );
@@ -168,10 +163,6 @@ export function createExecutions(database: Database, clock: { nowMs(): number; n
     },
     find: (id) => maybe(byId.get(id)),
     byIdempotencyKey: (key) => maybe(byKey.get(key)),
-    list: ({ status, entityId, queueId, entityType, limit, skip }) => {
-      const filters = [status ?? null, entityId ?? null, queueId ?? null, entityType ?? null];
-      return list.all(...filters, limit, skip).map(recordOf);
-    },
     open: (limit, after) => open.all(after, limit).map(recordOf),
     openCount: () => openCount.get()?.count ?? 0,
     stuckCount: () => stuckCount.get()?.count ?? 0,
@@ -186,14 +177,36 @@ export function createExecutions(database: Database, clock: { nowMs(): number; n
     markStarted: (id) => void started.run(id),
     requestCancel: (id) => void cancel.run(clock.nowMs(), id),
     setStuck: (id, reason) => void stuck.run(reason, id),
+    ...createList(database),
     ...createRetention(database),
     ...createSessions(database, clock),
   };
 }
 
+function createList(database: Database): Pick<Executions, 'list'> {
+  const listed = (condition: string) =>
+    database.query<Row, Bindings>(
+      `SELECT * FROM executions WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR entity_id = ?2)
+         AND (?3 IS NULL OR queue_id = ?3) ${condition} ORDER BY number DESC LIMIT ?4 OFFSET ?5`,
+    );
+  const lists = {
+    all: listed(''),
+    // As the index `executions_of_teams` has it.
+    team: listed("AND json_extract(workflow_input, '$.team_id') IS NOT NULL"),
+    agent: listed("AND json_extract(workflow_input, '$.team_id') IS NULL"),
+  };
+  return {
+    list: ({ status, entityId, queueId, entityType, limit, skip }) => {
+      const filters = [status ?? null, entityId ?? null, queueId ?? null];
+      return lists[entityType ?? 'all'].all(...filters, limit, skip).map(recordOf);
+    },
+  };
+}
+
 function createRetention(database: Database): Pick<Executions, 'delete' | 'expired'> {
+  // Asked in every round of the reconciler: the rows themselves, which are large, must not be read for it.
   const expired = database.query<{ number: number }, Bindings>(
-    `SELECT number FROM executions WHERE is_open = 0 AND (updated_at < ?1 OR number <=
+    `SELECT number FROM executions INDEXED BY executions_ended WHERE is_open = 0 AND (updated_at < ?1 OR number <=
        (SELECT number FROM executions ORDER BY number DESC LIMIT 1 OFFSET ?2)) ORDER BY number LIMIT ?3`,
   );
   const removals = [

@@ -152,4 +152,10 @@ export const migrations: readonly string[] = [
   CREATE INDEX executions_of_job ON executions (json_extract(request, '$.execution_metadata.job_id'), number)
     WHERE json_extract(request, '$.execution_metadata.job_id') IS NOT NULL;
   `,
+  // Rows are large and lists many: what has expired and which are a team's is found without reading them.
+  `
+  CREATE INDEX executions_ended ON executions (updated_at, number) WHERE is_open = 0;
+  CREATE INDEX executions_of_teams ON executions (number)
+    WHERE json_extract(workflow_input, '$.team_id') IS NOT NULL;
+  `,
 ];

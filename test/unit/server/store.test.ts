@@ -1,5 +1,12 @@
-// Retention: what is old or too many goes, what is open stays.
+// Retention: what is old or too many goes, what is open stays. Queries of every round and page do not read large rows.
 import { expect, test } from 'bun:test';
+import { Database } from 'bun:sqlite';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openDatabase } from '../../../src/server/store/database.ts';
+import { createExecutions } from '../../../src/server/store/executions.ts';
+import { migrations } from '../../../src/server/store/migrations.ts';
 import { openStore } from '../../../src/server/store/store.ts';
 
 test('ended executions go by age and by number, with their events; open ones stay', () => {
@@ -48,4 +55,58 @@ test('ended executions go by age and by number, with their events; open ones sta
   // A number is never used twice: events of a deleted execution cannot become another's.
   expect(insert('after').number).toBeGreaterThan(records.at(-1)?.number ?? 0);
   store.close();
+});
+
+test('what has expired and the executions of teams are found without reading the rows', () => {
+  const database = openDatabase(':memory:');
+  const executions = createExecutions(database, { nowMs: () => 0, nowText: () => '2026-01-01T00:00:00Z' });
+  const prompt = 'x'.repeat(40_000);
+  database.transaction(() => {
+    for (let index = 0; index < 1_000; index += 1) {
+      const id = `e${index}`;
+      const ids = { id, entityId: 'a', entityName: 'a', queueId: 'q', idempotencyKey: null, requestHash: '' };
+      const workflowInput = { execution_id: id, agent_id: 'a', organization_id: '', prompt };
+      executions.change(executions.insert({ ...ids, request: { prompt }, workflowInput }), { status: 'completed' });
+    }
+  })();
+  const fastest = (run: () => unknown): number => {
+    const times = Array.from({ length: 5 }, () => {
+      const start = performance.now();
+      run();
+      return performance.now() - start;
+    });
+    return Math.min(...times);
+  };
+  const everyRow = fastest(() => database.query("SELECT count(*) FROM executions WHERE updated_at = ''").get());
+  const retention = { before: '2000-01-01T00:00:00Z', keep: 10_000, limit: 50 };
+  expect(fastest(() => executions.expired(retention))).toBeLessThan(everyRow / 3);
+  const teams = { skip: 0, limit: 50, entityType: 'team' } as const;
+  expect(fastest(() => executions.list(teams))).toBeLessThan(everyRow / 3);
+});
+
+test('a database of an older release keeps what is in it, by whichever step it was left', () => {
+  const applicationId = 0x4b_42_59_41;
+  const directory = mkdtempSync(join(tmpdir(), 'kubiya-migration-'));
+  for (const version of migrations.keys()) {
+    const path = join(directory, `${version}.sqlite`);
+    const old = new Database(path);
+    for (const step of migrations.slice(0, version + 1)) old.run(step);
+    old.run(`PRAGMA user_version = ${version + 1}`);
+    old.run(`PRAGMA application_id = ${applicationId}`);
+    const input = JSON.stringify({ execution_id: 'e', team_id: 't', organization_id: '', prompt: 'x' });
+    old.run(
+      `INSERT INTO executions (id, entity_id, entity_name, queue_id, status, prompt, request, workflow_input, request_hash,
+         is_open, created_at, updated_at)
+       VALUES ('e', 't', 't', 'q', 'completed', 'x', '{}', '${input}', '', 0, '2026-01-01', '2026-01-01')`,
+    );
+    old.close();
+    const store = openStore(path, { now: () => 0 });
+    const [found] = store.executions.list({ skip: 0, limit: 10, entityType: 'team' });
+    expect(found).toMatchObject({ id: 'e', workflowId: 'team-execution-e' });
+    expect(store.executions.list({ skip: 0, limit: 10, entityType: 'agent' })).toEqual([]);
+    expect(store.executions.expired({ before: '2026-02-01', keep: 10, limit: 10 })).toHaveLength(1);
+    expect(store.jobs.list()).toEqual([]);
+    store.close();
+  }
+  rmSync(directory, { recursive: true });
 });
