@@ -75,6 +75,19 @@ async function eventsOf(server: ControlPlane, body: unknown): Promise<PlanEvent[
   });
 }
 
+test('a long log in the task holds nobody up, and the words around it still choose', async () => {
+  const words = (count: number, mark: string) =>
+    Array.from({ length: count }, (_, index) => `${mark}${index}x`).join(' ');
+  const many = Array.from({ length: 300 }, (_, index) => {
+    return { id: `m-${index}`, name: `helper ${index}`, description: words(40, 'other') };
+  });
+  const log = words(20_000, 'row');
+  const body = request(`${log}\nwhat in this log is about helm?`, { agents: [...many, ...agents], teams: [] });
+  const start = performance.now();
+  expect((await planOf(without, body)).recommended_execution.entity_id).toBe('a-deployer');
+  expect(performance.now() - start).toBeLessThan(3_000);
+});
+
 describe('by rules', () => {
   test.each([
     ['deploy version 3 to kubernetes', 'a-deployer'],
