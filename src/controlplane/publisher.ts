@@ -211,6 +211,7 @@ class Lane {
       } catch (error) {
         if (this.stopping.aborted) return false;
         if (isRefusal(error, attempt)) {
+          if (batch.length > 1 && isOnesFault(error)) return this.deliverHalves(batch);
           this.counters.refused += batch.length;
           this.options.log.warn('The control plane refused a report', {
             execution: this.executionId,
@@ -227,6 +228,12 @@ class Lane {
         await sleep(backoffDelayMs(attempt, backoff), this.stopping).catch(() => undefined);
       }
     }
+  }
+
+  /** Finds the one that the control plane does not take: the others must not be lost with it. */
+  private async deliverHalves(batch: readonly Delivery[]): Promise<boolean> {
+    const middle = Math.ceil(batch.length / 2);
+    return (await this.deliver(batch.slice(0, middle))) && this.deliver(batch.slice(middle));
   }
 
   private attempt(batch: readonly Delivery[], signal: AbortSignal): Promise<void> {
@@ -250,6 +257,12 @@ class Lane {
     last.event = { ...last.event, data: { ...last.event.data, [field]: joined } };
     return true;
   }
+}
+
+const faultsOfOne: ReadonlySet<string> = new Set(['event_too_large', 'body_too_large', 'invalid_request']);
+
+function isOnesFault(error: unknown): boolean {
+  return error instanceof KubiyaError && faultsOfOne.has(error.code);
 }
 
 function isRefusal(error: unknown, attempt: number): boolean {

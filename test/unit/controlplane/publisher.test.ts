@@ -133,6 +133,25 @@ test('a report that is refused for good does not hold the next one back', async 
   expect(publisher.counters.refused).toBe(1);
 });
 
+test('an event that is refused takes none of its batch with it', async () => {
+  const arrived: string[] = [];
+  const sink: EventSink = {
+    ...recorder(),
+    publishEvents: (_id, events) => {
+      if (events.some(({ event_id: id }) => id === 'large'))
+        return Promise.reject(new KubiyaError('too large', { kind: 'api_refused', code: 'event_too_large' }));
+      arrived.push(...events.map(({ event_id: id }) => id));
+      return Promise.resolve();
+    },
+  };
+  const publisher = publisherFor(sink);
+  const ids = ['a', 'b', 'large', 'c', 'd', 'e'];
+  for (const id of ids) publisher.publish('e', message(id));
+  expect(await publisher.flush('e', 1_000)).toBe(true);
+  expect(arrived).toEqual(['a', 'b', 'c', 'd', 'e']);
+  expect(publisher.counters).toMatchObject({ delivered: 5, refused: 1, queued: 0 });
+});
+
 test('chunks are bounded while nothing can be delivered; messages never are', async () => {
   const publisher = publisherFor(recorder(unreachable));
   const big = 'x'.repeat(15_000);
