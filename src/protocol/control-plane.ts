@@ -513,6 +513,9 @@ export const idempotencyKeyCharactersMax = 200;
 
 export const priorities = ['low', 'medium', 'high', 'critical'] as const;
 
+/** JSON's 1e999 is infinite here and null in a database and in Temporal. */
+export const limitsSchema = v.record(text, v.pipe(v.number(), v.finite('it must be finite'), v.minValue(0)));
+
 export const executeRequestSchema = v.object({
   prompt,
   system_prompt: optionalText,
@@ -530,7 +533,7 @@ export const executeRequestSchema = v.object({
   /** Ours: JSON Schema of the last answer. */
   output_schema: v.nullish(object),
   /** Ours: limits of this execution by their names in an agent's configuration, e.g. `max_cost_usd`. */
-  limits: v.nullish(v.record(text, v.pipe(v.number(), v.minValue(0)))),
+  limits: v.nullish(limitsSchema),
   /** Ours: executions above this one; one that an agent starts says so. */
   depth: v.nullish(count),
   /** Ours: kept with the execution, for people and for those who choose what to do first. */

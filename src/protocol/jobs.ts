@@ -1,6 +1,6 @@
 // Jobs: what starts executions by itself, at times or when somebody calls a URL.
 import * as v from 'valibot';
-import { executionEnvironmentSchema, promptCharactersMax } from './control-plane.ts';
+import { executionEnvironmentSchema, limitsSchema, promptCharactersMax } from './control-plane.ts';
 import { cronProblem } from './cron.ts';
 
 // Names are those of the cloud's API where it has the field, "ours" marks the others. Unknown keys are ignored.
@@ -97,7 +97,7 @@ const jobFields = {
   worker_queue_name: optionalText,
   execution_environment: v.nullish(executionEnvironmentSchema),
   /** Ours: as in an execution's request. */
-  limits: v.nullish(v.record(text, v.number())),
+  limits: v.nullish(limitsSchema),
   /** Ours. */
   overlap_policy: v.nullish(v.picklist(overlapPolicies)),
   /** Ours: how many seconds late a run may still be started after Temporal was away. */

@@ -136,5 +136,7 @@ test.each([
 
 test('a time that is none is refused', async () => {
   expect((await call('GET', '/api/v1/analytics/summary?since=yesterday')).status).toBe(422);
+  const zone = encodeURIComponent('2026-01-31T00:00:00+02');
+  expect((await call('GET', `/api/v1/analytics/summary?since=${zone}`)).status).toBe(422);
   expect((await call('GET', '/api/v1/analytics/summary?agent_id=absent')).status).toBe(404);
 });

@@ -93,6 +93,7 @@ describe('what is refused', () => {
     ['an unknown team', { entity_type: 'team', entity_id: 'nobody' }, 404, 'team_not_found'],
     ['an unknown queue', { worker_queue_id: 'nowhere' }, 404, 'queue_not_found'],
     ['an unknown overlap policy', { interval_seconds: 60, overlap_policy: 'maybe' }, 422, 'overlap_policy'],
+    ['a negative limit', { limits: { turns: -1 } }, 422, 'limits'],
     ['a catch-up below what Temporal knows', { interval_seconds: 60, catch_up_seconds: 1 }, 422, 'at least 10'],
   ])('%s', async (_name, body, status, said) => {
     const answer = await call('POST', '/api/v1/jobs', { name: 'refused', prompt: 'x', ...body });

@@ -24,6 +24,13 @@ const tag = 'analytics';
 const root = '/api/v1/analytics';
 /** 10,000 turns with four tool calls each; one that reports more is broken. */
 const recordsPerExecutionMax = 50_000;
+const timeProblem = 'it must be a time like 2026-01-31T00:00:00Z';
+const time = v.pipe(
+  v.string(),
+  v.isoTimestamp(timeProblem),
+  // `+02` is a zone to the standard and none to Date.
+  v.check((value) => !Number.isNaN(Date.parse(value)), timeProblem),
+);
 
 export function analyticsRoutes(deps: ServerDeps): Hono {
   const app = new Hono();
@@ -73,7 +80,7 @@ export function analyticsRoutes(deps: ServerDeps): Hono {
         execution_id: v.nullish(v.string()),
         agent_id: v.nullish(v.string()),
         team_id: v.nullish(v.string()),
-        since: v.nullish(v.pipe(v.string(), v.isoTimestamp('it must be a time like 2026-01-31T00:00:00Z'))),
+        since: v.nullish(time),
       }),
     ),
     (context) => {

@@ -204,7 +204,7 @@ function addRunning(app: Hono, deps: ServerDeps): void {
       headers: { [idempotencyKeyHeader]: 'A repetition with the same key gets the first answer' },
       tag,
       answers: { 202: jobRunSchema },
-      refusals: [404, 409, 413, 422, 502, 503, 507],
+      refusals: [400, 404, 409, 413, 422, 502, 503, 507],
     }),
     jsonBody(triggerJobSchema),
     async (context) => {

@@ -27,7 +27,7 @@ export function webhookRoutes(deps: ServerDeps): Hono {
       },
       tag: 'jobs',
       answers: { 200: jobRunSchema, 202: jobRunSchema },
-      refusals: [400, 401, 404, 409, 413, 415, 422, 429, 503],
+      refusals: [400, 401, 404, 409, 413, 415, 422, 429, 502, 503, 507],
       isOpen: true,
     }),
     bodyLimit({
