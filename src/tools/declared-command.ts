@@ -42,7 +42,8 @@ function isProgramText(words: readonly string[], at: number): boolean {
   if (placesIn(word).length === 0) return false;
   const leaders = words.slice(0, at);
   const names = leaders.map((item) => item.split(/[/\\]/).at(-1) ?? '');
-  if (names.includes('ssh')) return true;
+  // They put their words together again and give them to a shell.
+  if (names.includes('ssh') || /^(watch|parallel)$/.test(names[0] ?? '')) return true;
   if (!names.some((name) => interpreter.test(name))) return false;
   const isFirstOperand = leaders.slice(1).every((item) => item.startsWith('-')) && !word.startsWith('-');
   return isFirstOperand || programOption.test(leaders.at(-1) ?? '') || attachedProgram.test(word);
@@ -60,7 +61,8 @@ export interface RenderedCommand {
 
 /**
  * A word that is nothing but a place disappears when its argument was left out and becomes several words for a list. No word
- * begins with a dash because of a value, unless `--` stands before it. Each argument is also the variable `ARG_<NAME>`.
+ * begins with a dash because of a value, unless `--` stands right before it or its neighbours that are places too: the `--` of
+ * a program that starts another one is not the other's. Each argument is also the variable `ARG_<NAME>`.
  */
 export function renderCommand(
   declared: DeclaredCommand,
@@ -68,14 +70,16 @@ export function renderCommand(
   workspace: string,
 ): Attempt<RenderedCommand> {
   const command: string[] = [];
+  let isOperand = false;
   for (const word of declared.command) {
+    isOperand = word === '--' || (isOperand && placesIn(word).length > 0);
     const whole = /^\{\{ *([A-Za-z][A-Za-z0-9_]*) *\}\}$/.exec(word)?.[1];
     const filled =
       whole === undefined
         ? [word.replaceAll(place, (_all, name: string) => textOf(valueOf(given, name)))]
         : wordsOf(valueOf(given, whole));
     const isOption = (value: string): boolean => value.startsWith('-') && !word.startsWith('-');
-    if (filled.some(isOption) && !command.includes('--')) {
+    if (filled.some(isOption) && !isOperand) {
       return { ok: false, problem: `The value for ${word} may not begin with a dash: it would be read as an option` };
     }
     command.push(...filled);

@@ -325,9 +325,13 @@ async function runContainer(given: RunInput, run: ToolRun, policy: DockerPolicy)
     ...(given.command ?? []),
   ];
   const outcome = await docker(argv, run);
-  if (run.signal.aborted)
-    await call(['rm', '--force', name], { ...run, signal: AbortSignal.timeout(removalTimeoutMs) });
+  if (run.signal.aborted) await removeStopped(name, { ...run, signal: AbortSignal.timeout(removalTimeoutMs) });
   return outcome;
+}
+
+/** The model may have chosen a name that is another's: docker says so only once it has the image. */
+async function removeStopped(name: string, run: ToolRun): Promise<void> {
+  if ((await ownerOf(name, run)) === run.executionId) await call(['rm', '--force', name], run);
 }
 
 function runRefusal(given: RunInput, policy: DockerPolicy): string | undefined {
@@ -364,12 +368,17 @@ async function onContainer(
   policy: DockerPolicy,
 ): Promise<ToolOutcome> {
   if (policy.ownOnly) {
-    const format = `{{index .Config.Labels "${ownerLabel}"}}`;
-    const owner = await call(['inspect', '--type', 'container', '--format', format, container], run);
-    if (!owner.ok) return failure(owner.problem);
-    if (owner.value.trim() !== run.executionId) return failure(`${container} was not started by this execution`);
+    const owner = await ownerOf(container, run);
+    if (typeof owner !== 'string') return failure(owner.problem);
+    if (owner !== run.executionId) return failure(`${container} was not started by this execution`);
   }
   return docker(argv, run);
+}
+
+async function ownerOf(container: string, run: ToolRun): Promise<string | { readonly problem: string }> {
+  const format = `{{index .Config.Labels "${ownerLabel}"}}`;
+  const owner = await call(['inspect', '--type', 'container', '--format', format, container], run);
+  return owner.ok ? owner.value.trim() : owner;
 }
 
 function labelOf(run: ToolRun): string {

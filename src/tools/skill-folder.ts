@@ -86,24 +86,36 @@ export function readSkillFolders(directories: readonly string[]): SkillFolders {
 
 function skillFoldersIn(directory: string): string[] {
   const path = resolve(directory);
-  let names: string[];
-  try {
-    names = readdirSync(path).toSorted();
-  } catch (error) {
-    const code = errnoOf(error);
-    const what = code === 'ENOENT' ? 'does not exist' : code === 'ENOTDIR' ? 'is not a directory' : messageOf(error);
-    throw unusable(`the skill folder ${path} ${what}`, 'the path is one of the machine where the worker runs');
-  }
+  const names = namesIn(path).toSorted();
   if (names.some((name) => markers.includes(name))) return [path];
   const folders = names
     .map((name) => join(path, name))
-    .filter((child) => statSync(child, { throwIfNoEntry: false })?.isDirectory() === true)
-    .filter((child) => readdirSync(child).some((name) => markers.includes(name)));
+    .filter(isDirectory)
+    .filter((child) => namesIn(child).some((name) => markers.includes(name)));
   if (folders.length > 0) return folders;
   throw unusable(
     `the skill folder ${path} holds no skill`,
     `a skill is a folder with ${markers.slice(0, 2).join(', ')} or mcp.json`,
   );
+}
+
+function namesIn(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch (error) {
+    const code = errnoOf(error);
+    const what = code === 'ENOENT' ? 'does not exist' : code === 'ENOTDIR' ? 'is not a directory' : messageOf(error);
+    throw unusable(`the skill folder ${path} ${what}`, 'the path is one of the machine where the worker runs');
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch {
+    // A link that leads to itself.
+    return false;
+  }
 }
 
 function readInstructions(folder: string): SkillInstructions {

@@ -25,6 +25,7 @@ const names = [
   'picture',
   'stray',
   'progress',
+  'flood',
   'cancelled',
   'structured',
   'fails',
@@ -64,6 +65,13 @@ function call({ id, params }: Message): void {
       return answer(id, text(`${process.pid} ${calls} ${JSON.stringify(values)} ${process.env['FAULTY_TOKEN'] ?? ''}`));
     case 'big':
       return answer(id, text('x'.repeat(Number(values['bytes']))));
+    case 'flood': {
+      const progressToken = params._meta?.progressToken;
+      const message = 'y'.repeat(2_000);
+      for (let progress = 1; progress <= 5_000; progress += 1)
+        send({ method: 'notifications/progress', params: { progressToken, progress, message } });
+      return answer(id, text('done'));
+    }
     case 'crash':
       console.error('fatal: the disk of the faulty server is full');
       return process.exit(9);

@@ -105,6 +105,15 @@ describe('a server that', () => {
     await until(async () => (await call(settings, 'cancelled')).output === '1');
   });
 
+  test('floods with progress is heard ten times a second', async () => {
+    const seen: string[] = [];
+    const settings = stdio(faulty, { env: { CASE: 'flood' } });
+    const onOutput = (line: string): void => void seen.push(line);
+    expect(await call(settings, 'flood', {}, { onOutput })).toEqual({ status: 'success', output: 'done' });
+    expect(seen[0]).toBe(`${'y'.repeat(500)} 1\n`);
+    expect(seen.length).toBeLessThan(100);
+  });
+
   test('writes garbage beside its messages is understood all the same', async () => {
     const settings = stdio([...faulty, 'noise'], { env: { CASE: 'garbage' } });
     expect(await call(settings, 'garbage')).toEqual({ status: 'success', output: 'clean again' });

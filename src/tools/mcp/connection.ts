@@ -252,17 +252,28 @@ function connectionOf(client: Client, { close, lastWords: words, retry, judge }:
 /** The tool's own limit is a signal; the library's comes only behind it. */
 const timeoutMarginMs = 60_000;
 
+/** People watch it: each is an event of the execution, and a server may send thousands in a second. The first are few steps. */
+const progressFirstCount = 20;
+const progressEveryMs = 100;
+const progressCharactersMax = 500;
+
 function ours({ signal, timeoutMs, onProgress }: RequestOptions) {
+  let count = 0;
+  let nextAtMs = 0;
   return {
     signal,
     timeout: timeoutMs + timeoutMarginMs,
     ...(onProgress === undefined
       ? {}
       : {
-          onprogress: ({ progress, total, message }: Progress): void =>
-            onProgress(
-              `${message === undefined ? '' : `${message} `}${progress}${total === undefined ? '' : `/${total}`}\n`,
-            ),
+          onprogress: ({ progress, total, message }: Progress): void => {
+            const nowMs = performance.now();
+            count += 1;
+            if (count > progressFirstCount && nowMs < nextAtMs) return;
+            nextAtMs = nowMs + progressEveryMs;
+            const words = message === undefined ? '' : `${message.slice(0, progressCharactersMax).toWellFormed()} `;
+            onProgress(`${words}${progress}${total === undefined ? '' : `/${total}`}\n`);
+          },
         }),
   };
 }

@@ -66,6 +66,11 @@ describe('custom', () => {
     }
     expect((await use(declare(['ls', '--color={{x}}']), { x: '-x' })).output).toContain('--color');
     expect((await use(declare([...show, '--', '{{x}}']), { x: '--help' })).output).toContain('--help');
+    const both = await use(declare([...show, '--', '{{x}}', '{{list}}']), { x: '-a', list: ['-b'] });
+    expect(both.output).toBe('[--][-a][-b]\n[exit code 0]');
+    // The dashes of env are not those of ls.
+    const inner = await use(declare(['env', '--', 'ls', '{{x}}']), { x: '--version' });
+    expect(inner.output).toContain('begin with a dash');
   });
 
   test.each([
@@ -83,6 +88,8 @@ describe('custom', () => {
     [['env', 'A=1', 'sh', '-c', '{{x}}']],
     [['timeout', '5', 'bash', '-c', '{{x}}']],
     [['ssh', 'host', 'ls {{x}}']],
+    [['watch', '-g', '{{x}}']],
+    [['parallel', 'echo', ':::', '{{x}}']],
     [['find', '.', '-exec', '{{x}}']],
     [['git', '-c', '{{x}}', 'status']],
     [['{{x}}', 'a']],

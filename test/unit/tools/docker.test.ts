@@ -150,15 +150,21 @@ describe('running a container', () => {
     expect((await tool.run('{"image":"alpine"}', engine.context)).status).toBe('success');
   });
 
-  test('one that is stopped is removed', async () => {
-    await using bench = createBench();
-    const controller = new AbortController();
-    const engine = engineOf(bench, { signal: controller.signal });
-    const running = toolOf('run_container', 'docker').run('{"image":"slow"}', engine.context);
-    await until(() => engine.calls().length === 2);
-    controller.abort();
-    expect((await running).status).toBe('cancelled');
-    expect(engine.calls()[2]).toBe('[rm][--force][kubiya-execution-1-1-call-1]');
+  test('one that is stopped is removed, and not one of another execution whose name it was given', async () => {
+    for (const [owner, last] of [
+      ['execution-1', '[rm][--force][web]'],
+      ['execution-2', expect.stringMatching(/^\[inspect\].*\[web\]$/)],
+    ] as const) {
+      await using bench = createBench();
+      const controller = new AbortController();
+      const engine = engineOf(bench, { signal: controller.signal });
+      engine.owner(owner);
+      const running = toolOf('run_container', 'docker').run('{"image":"slow","name":"web"}', engine.context);
+      await until(() => engine.calls().length === 2);
+      controller.abort();
+      expect((await running).status).toBe('cancelled');
+      expect(engine.calls().at(-1)).toEqual(last);
+    }
   });
 });
 

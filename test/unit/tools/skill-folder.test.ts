@@ -38,6 +38,7 @@ test('a folder is a skill, or holds some', () => {
   write('c/skill.yml', 'skills:\n  - { name: one, type: shell }\n  - { name: two, type: python, enabled: false }');
   write('c/.mcp.json', '{"mcpServers":{"docs":{"command":"${SKILL_DIR}/run"}}}');
   write('nothing/README.md', '');
+  symlinkSync('loop', join(root, 'loop'));
   const all = readSkillFolders([root]);
   expect(all.instructions).toEqual([
     { name: 'a', description: 'The first thing', path: join(root, 'a') },
