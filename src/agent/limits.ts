@@ -2,7 +2,7 @@
 import type { AgentLimits, AgentState, LimitName } from './state.ts';
 
 /** What depends on the model, or on the worker that prepared the execution, has no default. */
-export type DefaultLimits = Omit<AgentLimits, 'contextTokensMax' | 'isWallTimed'>;
+export type DefaultLimits = Omit<AgentLimits, 'contextTokensMax' | 'isWallTimed' | 'taskCharactersMax'>;
 
 export const defaultLimits: DefaultLimits = {
   /** An agent that has not finished after 250 model calls is going in circles; the longest useful runs we know need about 100. */
@@ -20,6 +20,9 @@ export const defaultLimits: DefaultLimits = {
   /** A fifth of Temporal's 2 MB payload limit, so that a model call's input always fits (design: sizes). */
   transcriptBytesMax: 400_000,
 };
+
+/** Temporal takes about 4 MB as one task's answer; no character is more than 3 bytes long there. */
+export const taskCharactersMax = 1_000_000;
 
 /** A chat waits for people: it may stand for a week before it is closed. */
 export const conversationWallTimeMsMax = 7 * 24 * 60 * 60 * 1000;

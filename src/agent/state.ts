@@ -16,6 +16,8 @@ export interface AgentLimits {
   readonly transcriptBytesMax: number;
   /** Tokens of a model call above which the transcript is cut: 60 % of the model's window. With it old turns are summed up by the model. */
   readonly contextTokensMax?: number;
+  /** Inputs of tool calls that start at once, as JSON; executions that older workers prepared have no such bound. */
+  readonly taskCharactersMax?: number;
   /** A timer ends the execution at its wall time, also while it waits; executions that older workers prepared have none. */
   readonly isWallTimed?: true;
 }

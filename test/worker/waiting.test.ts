@@ -21,7 +21,7 @@ beforeAll(async () => {
     MAX_CONCURRENT_ACTIVITIES: '10',
   });
   const ids: string[] = [];
-  for (const type of ['shell', 'sleep', 'agent_communication']) {
+  for (const type of ['shell', 'sleep', 'agent_communication', 'file_system']) {
     const skill = await lab.server.request('POST', '/api/v1/skills', { name: `waiting-${type}`, type });
     ids.push((skill as { id: string }).id);
   }
@@ -117,7 +117,9 @@ test('an approval holds the calls behind it, which run when it is given', async 
 }, 60_000);
 
 test('a rejection is told to the model, and an execution that nobody attends ends as denied', async () => {
-  const scenario = models.add([calls(asks('delete everything')), says('I was not allowed to')]);
+  const file = join(lab.home.directory, 'deleted');
+  const deletes = call('run_shell_command', { command: `touch ${file}` });
+  const scenario = models.add([calls(asks('delete everything'), deletes), says('I was not allowed to')]);
   const id = await start(scenario);
   await settle(await approvalOf(id), 'reject', 'not today');
   expect(await lab.server.ended(id, limitMs)).toMatchObject({
@@ -126,6 +128,7 @@ test('a rejection is told to the model, and an execution that nobody attends end
     error_message: expect.stringMatching(/The approval "delete everything" was rejected.*not today/),
   });
   expect(toldOf(scenario, 1)).toContain('not today');
+  expect(existsSync(file)).toBe(false);
   const [error] = typesOf(await lab.server.events(id), 'error');
   expect(error?.data).toMatchObject({ error_type: 'denied' });
 }, 60_000);
@@ -158,6 +161,15 @@ test('sleeping calls of one answer sleep at the same time, and the model is told
   expect(performance.now() - startedAt).toBeLessThan(2_400);
   const told = sent(scenario, 1).filter(({ role }) => role === 'tool');
   expect(told.map(({ content }) => content).slice(0, 2)).toEqual(['Slept for 1.5 s', 'Slept for 1 s']);
+}, 60_000);
+
+test('an answer with more calls than one task of Temporal takes runs them all', async () => {
+  const looks = Array.from({ length: 80 }, () => call('list_files', {}));
+  const scenario = models.add([calls(...looks), says('seen')]);
+  // Each call brings it along: more than 6 MB together.
+  const id = await start(scenario, { system_prompt: 'p'.repeat(80_000) });
+  expect(await lab.server.ended(id, limitMs)).toMatchObject({ status: 'completed', response: 'seen' });
+  expect(sent(scenario, 1).filter(({ role }) => role === 'tool')).toHaveLength(80);
 }, 60_000);
 
 test('a pause shows while an approval waits, and what follows stays held until it is resumed', async () => {

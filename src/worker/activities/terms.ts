@@ -1,5 +1,11 @@
 // The terms of an execution: its limits, the price of its model, and the schema of its answer.
-import { contextTokensMaxOf, conversationWallTimeMsMax, defaultLimits, limitsFrom } from '../../agent/limits.ts';
+import {
+  contextTokensMaxOf,
+  conversationWallTimeMsMax,
+  defaultLimits,
+  limitsFrom,
+  taskCharactersMax,
+} from '../../agent/limits.ts';
 import type { AgentLimits, ModelPrice } from '../../agent/state.ts';
 import { KubiyaError } from '../../errors.ts';
 import { offlineModelId } from '../../gateway/offline.ts';
@@ -38,6 +44,7 @@ export async function termsOf(
     limits: {
       ...ofExecution,
       isWallTimed: true,
+      taskCharactersMax,
       // It answers with what its commands printed; summing up is for language models.
       ...(model === offlineModelId ? {} : { contextTokensMax: contextTokensMaxOf(windowTokens) }),
     },

@@ -1,6 +1,6 @@
 // How the workflow runs model and tool calls as activities: timeouts, retries, and which failures end the execution.
 import * as workflow from '@temporalio/workflow';
-import type { FailureType, Lease, ModelFact, PreparedAgent } from '../../agent/state.ts';
+import type { FailureType, Lease, ModelFact, PendingCall, PreparedAgent } from '../../agent/state.ts';
 import { fatalFailureType } from '../../protocol/workflow.ts';
 import type { AgentActivities, CallModelInput, ToolFact } from '../activities/types.ts';
 import { claudeCodeTurn } from './claude-code-turn.ts';
@@ -87,6 +87,23 @@ export function createCalls(prepared: PreparedAgent, find?: FindLease): Calls {
     lease: () => undefined,
     leaseAfter: ({ lease }) => Promise.resolve(lease),
   };
+}
+
+/**
+ * Those of the calls that may start in one workflow task: each brings the prepared agent with it, and Temporal terminates an
+ * execution whose task is too large. The rest is for the next step.
+ */
+export function fittingTask(calls: readonly PendingCall[], prepared: PreparedAgent): readonly PendingCall[] {
+  const { taskCharactersMax } = prepared.limits;
+  if (taskCharactersMax === undefined || calls.length === 1) return calls;
+  const preparedCharacters = JSON.stringify(prepared).length;
+  let characters = 0;
+  return calls.filter((call) => {
+    if (call.plan !== undefined) return true;
+    const isFirst = characters === 0;
+    characters += preparedCharacters + call.arguments.length;
+    return isFirst || characters <= taskCharactersMax;
+  });
 }
 
 /** A failure that ends the execution; undefined for a cancellation or a bug, which Temporal shall see. */

@@ -35,7 +35,7 @@ import {
   type ExecutionStatus,
 } from '../../protocol/workflow.ts';
 import type { Prepared } from '../activities/types.ts';
-import { bookkeeping, createCalls, type Calls, fatalFailureOf } from './calls.ts';
+import { bookkeeping, createCalls, type Calls, fatalFailureOf, fittingTask } from './calls.ts';
 import { isPlanned, PlannedCalls } from './planned-calls.ts';
 import { askLeader, LeaseDesk } from './team-lease.ts';
 
@@ -184,7 +184,7 @@ export class ExecutionRun {
       else if (step.type === 'model') await this.turn(prepared, calls);
       else if (step.type === 'summarize') await this.summarize(step.keptFrom, prepared, calls);
       else if (step.type === 'decide') await this.decide();
-      else await this.runTools(step.calls, calls);
+      else await this.runTools(fittingTask(step.calls, prepared), calls);
       if (this.mayContinueAsNew()) await this.continueAsNew(prepared, calls);
     }
   }
