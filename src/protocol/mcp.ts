@@ -6,14 +6,26 @@ const names = v.array(v.string());
 
 /** How a worker gets a token for a server behind OAuth; without it, headers are all that is sent. */
 const mcpOAuthSchema = v.object({
-  /** `authorization_code` works where the authorization server needs no person: a worker has no browser. */
-  grant: v.optional(v.picklist(['client_credentials', 'authorization_code']), 'client_credentials'),
+  /**
+   * `authorization_code` works where the authorization server needs no person: a worker has no browser. `cross_app_access`
+   * lets an identity provider vouch for the person of `id_token`.
+   */
+  grant: v.optional(v.picklist(['client_credentials', 'authorization_code', 'cross_app_access']), 'client_credentials'),
   client_id: v.optional(v.string()),
   client_secret: v.optional(v.string()),
   /** PEM; the client then proves itself with a signed assertion (`private_key_jwt`). */
   private_key: v.optional(v.string()),
   algorithm: v.optional(v.string(), 'ES256'),
   scope: v.optional(v.string()),
+  /**
+   * Of `cross_app_access`: the identity provider's URL, or its token endpoint where it has no metadata; our client there; and
+   * the person's ID token, best as a secret.
+   */
+  idp_url: v.optional(v.string()),
+  idp_token_endpoint: v.optional(v.string()),
+  idp_client_id: v.optional(v.string()),
+  idp_client_secret: v.optional(v.string()),
+  id_token: v.optional(v.string()),
   /** URL of the client's metadata document, for servers that take one instead of a registration. */
   client_metadata_url: v.optional(v.string()),
   /** The only authorization server that may see these credentials. */

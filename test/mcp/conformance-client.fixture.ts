@@ -8,6 +8,9 @@ interface SuiteContext {
   readonly client_secret?: string;
   readonly private_key_pem?: string;
   readonly signing_algorithm?: string;
+  readonly idp_token_endpoint?: string;
+  readonly idp_client_id?: string;
+  readonly idp_id_token?: string;
 }
 
 const workspace = process.cwd();
@@ -19,8 +22,16 @@ const context = JSON.parse(process.env['MCP_CONFORMANCE_CONTEXT'] ?? '{}') as Su
 function oauth(): Record<string, unknown> | undefined {
   if (!scenario.startsWith('auth/')) return undefined;
   const isMachine = scenario.startsWith('auth/client-credentials');
+  const isVouchedFor = scenario.startsWith('auth/cross-app-access');
   return {
-    grant: isMachine ? 'client_credentials' : 'authorization_code',
+    grant: isMachine ? 'client_credentials' : isVouchedFor ? 'cross_app_access' : 'authorization_code',
+    ...(isVouchedFor
+      ? {
+          idp_token_endpoint: context.idp_token_endpoint,
+          idp_client_id: context.idp_client_id,
+          id_token: context.idp_id_token,
+        }
+      : {}),
     ...(context.client_id === undefined ? {} : { client_id: context.client_id }),
     ...(context.client_secret === undefined ? {} : { client_secret: context.client_secret }),
     ...(context.private_key_pem === undefined ? {} : { private_key: context.private_key_pem }),

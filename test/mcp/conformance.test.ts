@@ -10,8 +10,6 @@ const suite = join(
   'dist/index.js',
 );
 const client = `${process.execPath} ${join(import.meta.dir, 'conformance-client.fixture.ts')}`;
-/** What a worker cannot do: it has no identity of a person that an employer's identity provider would vouch for. */
-const unsupported: readonly string[] = ['auth/cross-app-access-complete-flow'];
 const atOnce = 2;
 
 let directory = '';
@@ -24,7 +22,7 @@ async function run(args: readonly string[]): Promise<{ readonly code: number; re
   return { code, output: `${stdout}${stderr}` };
 }
 
-test('every client scenario passes, but those that need a person’s identity', async () => {
+test('every client scenario passes', async () => {
   const { output: list } = await run(['list', '--client']);
   const scenarios = [...list.matchAll(/^ {2}- (\S+)/gm)].map(([, name = '']) => name);
   expect(scenarios.length).toBeGreaterThanOrEqual(26);
@@ -37,7 +35,5 @@ test('every client scenario passes, but those that need a person’s identity', 
     }
   };
   await Promise.all(Array.from({ length: atOnce }, worker));
-  const unexpected = [...failed].filter(([name]) => !unsupported.includes(name));
-  expect(unexpected.map(([name, output]) => `${name}\n${output}`).join('\n')).toBe('');
-  expect([...failed.keys()]).toEqual([...unsupported]);
+  expect([...failed].map(([name, output]) => `${name}\n${output}`).join('\n')).toBe('');
 }, 120_000);

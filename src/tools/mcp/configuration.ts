@@ -171,7 +171,9 @@ function secretsOf(target: McpTarget): string[] {
     .filter(([name]) => secretNamePattern.test(name))
     .map(([, value]) => value);
   if (target.transport !== 'stdio') {
-    values.push(target.oauth?.client_secret ?? '', target.oauth?.private_key ?? '', new URL(target.url).password);
+    const { client_secret, private_key, idp_client_secret, id_token } = target.oauth ?? {};
+    for (const value of [client_secret, private_key, idp_client_secret, id_token]) values.push(value ?? '');
+    values.push(new URL(target.url).password);
   }
   return values.map((value) => value.replace(/^(bearer|basic|token) +/i, '')).filter((value) => value !== '');
 }

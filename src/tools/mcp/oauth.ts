@@ -1,4 +1,4 @@
-// Tokens for servers behind OAuth, without a person: client credentials, or an authorization server that asks nobody.
+// Tokens for servers behind OAuth, without a person: client credentials, an identity provider that vouches, or a server that asks nobody.
 import type * as Library from '@modelcontextprotocol/client';
 import type {
   OAuthClientProvider,
@@ -29,6 +29,7 @@ export function createOAuthProvider(
   visit: (url: string) => Promise<Response>,
 ): OAuthSession {
   if (oauth.grant === 'authorization_code') return authorizationCode(oauth, visit);
+  if (oauth.grant === 'cross_app_access') return crossAppAccess(library, oauth);
   const common = {
     clientId: oauth.client_id ?? '',
     clientName,
@@ -42,6 +43,34 @@ export function createOAuthProvider(
         new library.ClientCredentialsProvider({ ...common, clientSecret: oauth.client_secret ?? '' })
       : // oxlint-disable-next-line no-deprecated -- as above
         new library.PrivateKeyJwtProvider({ ...common, privateKey: oauth.private_key, algorithm: oauth.algorithm });
+  return { provider, takeAnswer: () => undefined };
+}
+
+/** The identity provider turns the person's ID token into a grant for this server, and its authorization server that into a token. */
+function crossAppAccess(library: typeof Library, oauth: McpOAuth): OAuthSession {
+  const provider = new library.CrossAppAccessProvider({
+    assertion: async ({ authorizationServerUrl, resourceUrl, scope, fetchFn }) => {
+      const request = {
+        audience: authorizationServerUrl,
+        resource: resourceUrl,
+        idToken: oauth.id_token ?? '',
+        clientId: oauth.idp_client_id ?? '',
+        ...(oauth.idp_client_secret === undefined ? {} : { clientSecret: oauth.idp_client_secret }),
+        ...(scope === undefined ? {} : { scope }),
+        fetchFn,
+      };
+      const { idp_token_endpoint: tokenEndpoint, idp_url: idpUrl } = oauth;
+      const { jwtAuthGrant } =
+        tokenEndpoint === undefined
+          ? await library.discoverAndRequestJwtAuthGrant({ ...request, idpUrl: idpUrl ?? '' })
+          : await library.requestJwtAuthorizationGrant({ ...request, tokenEndpoint });
+      return jwtAuthGrant;
+    },
+    clientId: oauth.client_id ?? '',
+    clientSecret: oauth.client_secret ?? '',
+    clientName,
+    ...(oauth.issuer === undefined ? {} : { expectedIssuer: oauth.issuer }),
+  });
   return { provider, takeAnswer: () => undefined };
 }
 
