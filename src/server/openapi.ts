@@ -79,10 +79,12 @@ interface Issue {
 /** Answers 422 in the shape of the protocol. A message never repeats the value: it may be a secret. */
 function refuse(
   place: 'body' | 'query',
-): (result: { success: boolean; error?: readonly Issue[] }, context: Context) => Response | undefined {
+): (result: { success: boolean; error?: readonly Issue[]; data?: unknown }, context: Context) => Response | undefined {
   return (result, context) => {
-    if (result.success) return undefined;
-    const detail = (result.error ?? []).map((issue) => ({
+    const isTooDeep = result.success && isDeeperThan(nestingMax, result.data);
+    if (result.success && !isTooDeep) return undefined;
+    const issues = isTooDeep ? [{ message: `it nests deeper than ${nestingMax} levels` }] : result.error;
+    const detail = (issues ?? []).map((issue: Issue) => ({
       loc: [place, ...(issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part))],
       msg: sentenceOf(issue.message),
       type: 'value_error',
@@ -90,6 +92,14 @@ function refuse(
     const hint = detail.map(({ loc, msg }) => `${loc.slice(1).join('.') || place}: ${msg}`).join('; ');
     return context.json({ detail, code: 'invalid_request', hint }, 422);
   };
+}
+
+/** SQLite reads no JSON below 1,000 levels: one such row would fail every query over its table. What we store wraps a few more. */
+const nestingMax = 500;
+
+function isDeeperThan(levels: number, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((one) => isDeeperThan(levels - 1, one));
 }
 
 function sentenceOf(message: string): string {

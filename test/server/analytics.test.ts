@@ -48,6 +48,8 @@ const toolCall = (id: string, success = true) => ({
   success,
 });
 
+const deep: unknown = JSON.parse(`${'['.repeat(1_100)}${']'.repeat(1_100)}`);
+
 test('a batch is summed up, and sending it again changes nothing', async () => {
   const id = await execute();
   const batch = {
@@ -129,6 +131,8 @@ test.each([
   ['an unknown execution', { execution_id: 'absent', turns: [turn(1)] }, 404],
   ['a turn without a model', { execution_id: 'absent', turns: [{ turn_number: 1, started_at: startedAt }] }, 422],
   ['negative tokens', { execution_id: 'absent', turns: [turn(1, { input_tokens: -1 })] }, 422],
+  ['a cost beyond all sums', { execution_id: 'absent', turns: [turn(1, { total_cost: 1e308 })] }, 422],
+  ['what SQLite cannot read', { execution_id: 'absent', tool_calls: [{ ...toolCall('deep'), tool_input: deep }] }, 422],
   ['too many at once', { execution_id: 'absent', turns: Array.from({ length: 501 }, (_, index) => turn(index)) }, 422],
 ])('%s is refused', async (_name, body, status) => {
   expect((await call('POST', '/api/v1/analytics/batch', body)).status).toBe(status);

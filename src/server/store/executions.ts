@@ -183,6 +183,9 @@ export function createExecutions(database: Database, clock: { nowMs(): number; n
   };
 }
 
+/** As the index `executions_of_teams` has it. SQLite cannot read what nests too deep, which old releases took. */
+const isTeams = "json_valid(workflow_input) AND json_extract(workflow_input, '$.team_id') IS NOT NULL";
+
 function createList(database: Database): Pick<Executions, 'list'> {
   const listed = (condition: string) =>
     database.query<Row, Bindings>(
@@ -191,9 +194,8 @@ function createList(database: Database): Pick<Executions, 'list'> {
     );
   const lists = {
     all: listed(''),
-    // As the index `executions_of_teams` has it.
-    team: listed("AND json_extract(workflow_input, '$.team_id') IS NOT NULL"),
-    agent: listed("AND json_extract(workflow_input, '$.team_id') IS NULL"),
+    team: listed(`AND ${isTeams}`),
+    agent: listed(`AND NOT (${isTeams})`),
   };
   return {
     list: ({ status, entityId, queueId, entityType, limit, skip }) => {

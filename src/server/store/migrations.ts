@@ -156,6 +156,6 @@ export const migrations: readonly string[] = [
   `
   CREATE INDEX executions_ended ON executions (updated_at, number) WHERE is_open = 0;
   CREATE INDEX executions_of_teams ON executions (number)
-    WHERE json_extract(workflow_input, '$.team_id') IS NOT NULL;
+    WHERE json_valid(workflow_input) AND json_extract(workflow_input, '$.team_id') IS NOT NULL;
   `,
 ];

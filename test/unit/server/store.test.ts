@@ -93,18 +93,24 @@ test('a database of an older release keeps what is in it, by whichever step it w
     for (const step of migrations.slice(0, version + 1)) old.run(step);
     old.run(`PRAGMA user_version = ${version + 1}`);
     old.run(`PRAGMA application_id = ${applicationId}`);
-    const input = JSON.stringify({ execution_id: 'e', team_id: 't', organization_id: '', prompt: 'x' });
-    old.run(
-      `INSERT INTO executions (id, entity_id, entity_name, queue_id, status, prompt, request, workflow_input, request_hash,
-         is_open, created_at, updated_at)
-       VALUES ('e', 't', 't', 'q', 'completed', 'x', '{}', '${input}', '', 0, '2026-01-01', '2026-01-01')`,
-    );
+    const insert = (input: Record<string, unknown>): void =>
+      void old.run(
+        `INSERT INTO executions (id, entity_id, entity_name, queue_id, status, prompt, request, workflow_input, request_hash,
+           is_open, created_at, updated_at)
+         VALUES (?, 'x', 'x', 'q', 'completed', 'x', '{}', ?, '', 0, '2026-01-01', '2026-01-01')`,
+        [String(input['execution_id']), JSON.stringify({ ...input, organization_id: '', prompt: 'x' })],
+      );
+    insert({ execution_id: 'e', team_id: 't' });
+    // Deeper than SQLite reads; nothing that a server takes today, and the last step is behind it.
+    const deep: unknown = JSON.parse(`${'['.repeat(1_100)}${']'.repeat(1_100)}`);
+    const isRead = version === migrations.length - 1;
+    if (!isRead) insert({ execution_id: 'deep', agent_id: 'a', agent_config: { deep } });
     old.close();
     const store = openStore(path, { now: () => 0 });
     const [found] = store.executions.list({ skip: 0, limit: 10, entityType: 'team' });
     expect(found).toMatchObject({ id: 'e', workflowId: 'team-execution-e' });
-    expect(store.executions.list({ skip: 0, limit: 10, entityType: 'agent' })).toEqual([]);
-    expect(store.executions.expired({ before: '2026-02-01', keep: 10, limit: 10 })).toHaveLength(1);
+    expect(store.executions.list({ skip: 0, limit: 10, entityType: 'agent' })).toHaveLength(isRead ? 0 : 1);
+    expect(store.executions.expired({ before: '2026-02-01', keep: 10, limit: 10 })).toHaveLength(isRead ? 1 : 2);
     expect(store.jobs.list()).toEqual([]);
     store.close();
   }
