@@ -106,6 +106,7 @@ function insert(deps: ServerDeps, options: ExecuteOptions, entity: Resource, req
       hint: 'set its status to active, or use another queue',
     });
   }
+  refuseSecrets(request.execution_environment);
   const parent = request.parent_execution_id ?? '';
   if (parent !== '' && store.executions.find(parent) === null) {
     throw new HttpProblem(400, `There is no execution ${JSON.stringify(parent.slice(0, 100))} to go on with`, {
@@ -132,6 +133,16 @@ function insert(deps: ServerDeps, options: ExecuteOptions, entity: Resource, req
     claimWorker(deps, queue, id);
     const row = { id, entityId: entity.id, entityName: entity.name, queueId: queue.id, request, workflowInput };
     return store.executions.insert({ ...row, idempotencyKey, requestHash });
+  });
+}
+
+/** A name that nothing stands behind would be a variable that is silently missing. */
+export function refuseSecrets(environment: ExecuteInput['execution_environment']): void {
+  const names = environment?.secrets ?? [];
+  if (names.length === 0) return;
+  throw new HttpProblem(400, `This control plane keeps no secrets, so it has no ${names.join(', ').slice(0, 100)}`, {
+    code: 'secrets_not_kept',
+    hint: 'give the value with --env-file instead of --secret',
   });
 }
 

@@ -11,7 +11,7 @@ import {
   type updateJobSchema,
 } from '../protocol/jobs.ts';
 import { organizationId, type ServerDeps } from './deps.ts';
-import { chooseQueue, execute } from './execute.ts';
+import { chooseQueue, execute, refuseSecrets } from './execute.ts';
 import { findResource } from './lookups.ts';
 import { HttpProblem, notFound } from './problems.ts';
 import { renderPrompt } from './prompt-template.ts';
@@ -37,6 +37,7 @@ export function definitionOf(deps: ServerDeps, given: Given, current?: JobDefini
   if (hasTimes(trigger) && !renderPrompt(prompt, undefined).ok)
     throw invalid('The prompt names {{.body}}, and a run at a time has none', 'only a webhook or a trigger brings one');
   const queue = given.worker_queue_id ?? given.worker_queue_name;
+  refuseSecrets(given.execution_environment);
   const keep = <T>(value: T | null | undefined, before: T | null | undefined): T | null =>
     // Null takes a value away, absence leaves it.
     value === undefined ? (before ?? null) : value;

@@ -48,6 +48,19 @@ test('lines of members carry their names, and stdout is the answer of the leader
   expect(verbose.stderr).toContain('[Bob] thinking: hm');
 });
 
+test('without a stream the whole of what is to be approved is shown', async () => {
+  const asked = {
+    approval_id: 'a',
+    tool_execution_id: 't',
+    title: 'Go on',
+    message: 'one\ntwo\n',
+    expires_at: 'later',
+  };
+  const plane = await start({ steps: [workerEvent('approval_requested', asked), chunk('yes'), done('completed')] });
+  const { stderr } = await exec(plane, ['agent', 'default', 'x', '--no-stream']);
+  expect(stderr).toContain('approval needed: Go on\n  | one\n  | two\n');
+});
+
 test('the JSON stream has them with stable keys', async () => {
   const { stdout } = await exec(await start({ steps }), ['agent', 'default', 'x', '--stream-format', 'json']);
   const lines = stdout

@@ -246,3 +246,20 @@ describe('a plan', () => {
     expect(plane.requestsTo('POST', /execute$/)).toEqual([]);
   });
 });
+
+test('Ctrl+C at the question for a model is an interrupt', async () => {
+  const code = `
+    import { KubiyaError } from '${resolve(import.meta.dirname, '../../src/errors.ts')}';
+    import { chooseModel } from '${resolve(import.meta.dirname, '../../src/cli/exec/choose-model.ts')}';
+    const missing = new KubiyaError('none', { kind: 'configuration', code: 'no_provider' });
+    const output = { isInteractive: true, questions: process.stdout };
+    await chooseModel(missing, { isNonInteractive: false }, output).catch((error) => console.log('kind:', error.kind));`;
+  let screen = '';
+  const child = Bun.spawn(['bun', '-e', code], {
+    terminal: { cols: 80, rows: 40, data: (_terminal, data) => void (screen += Buffer.from(data).toString()) },
+  });
+  await until(() => screen.includes('Which model'));
+  child.terminal?.write('\u0003');
+  await child.exited;
+  expect(screen).toContain('kind: interrupted');
+});

@@ -97,6 +97,14 @@ test('teams: members by name, one at a time, and no deletion of a member', async
   expect((await run(words('agent delete auditor --yes'))).code).toBe(0);
 });
 
+test('secrets that this control plane does not keep are refused, not left out', async () => {
+  for (const line of [
+    'job create --name s --every 1h --prompt x --secret TOKEN',
+    'exec agent default x --detach --secret TOKEN',
+  ])
+    expect(await refused(words(line), 4)).toContain('keeps no secrets, so it has no TOKEN\nhint: give the value with');
+});
+
 test('skills, environments, queues and models', async () => {
   const types = await json(words('skill types'));
   expect(types).toContainEqual(
@@ -110,6 +118,13 @@ test('skills, environments, queues and models', async () => {
   const skill = await json([...words('skill update safe --disable --config'), '{"timeout":30}']);
   expect(skill).toMatchObject({ enabled: false, configuration: { timeout: 30, allowed_commands: ['ls'] } });
   expect(await refused(words('skill update safe --enable --disable'), 2)).toContain('contradict each other');
+  // A policy with a typing error is none, and whoever wrote it has to hear that.
+  const misspelt = await run([
+    ...words('skill create --name loose --type shell --config'),
+    '{"allowed_comands":["ls"]}',
+  ]);
+  expect(misspelt).toMatchObject({ code: 0, stderr: expect.stringContaining('no setting allowed_comands') });
+  expect((await run(words('skill update safe --enable'))).stderr).toBe('');
   await json(words('environment create --name canary --variable A=1 --variable B=2'));
   const environment = await json(words('environment update canary --variable B=3'));
   expect(environment['execution_environment']).toMatchObject({ env_vars: { A: '1', B: '3' } });

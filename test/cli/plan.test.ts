@@ -180,7 +180,10 @@ describe('--plan-file', () => {
   test('an approval that stands in it is not one', async () => {
     const plane = await planeOf(undefined);
     writeFileSync(join(home, 'approved.json'), JSON.stringify(saved));
-    expect((await run(plane, ['--plan-file', 'approved.json'])).code).toBe(2);
+    expect(await run(plane, ['--plan-file', 'approved.json'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('running a plan needs a confirmation'),
+    });
     expect(started(plane)).toEqual([]);
   });
 

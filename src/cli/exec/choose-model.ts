@@ -2,10 +2,11 @@
 import type { Config } from '../../config/config.ts';
 import { KubiyaError } from '../../errors.ts';
 import type { Output } from '../output.ts';
+import { interrupted } from './follow.ts';
 
 const offlineModel = 'kubiya/offline';
 
-/** The configuration with the chosen model, or the error again when nothing was chosen. */
+/** The configuration with the chosen model, or the error again where nobody can be asked. */
 export async function chooseModel(error: unknown, config: Config, output: Output): Promise<Config> {
   const isMissing = error instanceof KubiyaError && error.code === 'no_provider';
   if (!isMissing || !output.isInteractive || config.isNonInteractive) throw error;
@@ -22,13 +23,13 @@ export async function chooseModel(error: unknown, config: Config, output: Output
       { value: 'named', label: 'another one', hint: 'its id, for example ollama/llama3' },
     ],
   });
-  if (isCancel(choice)) throw error;
+  if (isCancel(choice)) throw interrupted();
   if (choice === offlineModel) return { ...config, model: offlineModel };
   const model = await text({
     output: output.questions,
     message: 'Id of the model',
     validate: (value) => ((value ?? '').trim() === '' ? 'an id, such as ollama/llama3' : undefined),
   });
-  if (isCancel(model)) throw error;
+  if (isCancel(model)) throw interrupted();
   return { ...config, model: model.trim() };
 }

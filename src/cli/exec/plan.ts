@@ -103,6 +103,8 @@ export async function approvePlan(kept: KeptPlan, deps: PlanDeps): Promise<boole
 export function refuseUnanswerable(deps: Pick<PlanDeps, 'flags' | 'output' | 'config'>): void {
   const { flags } = deps;
   if (flags.yes || flags['plan-only'] === true || mayAsk(deps)) return;
+  if (flags['plan-file'] !== undefined)
+    throw usage('running a plan needs a confirmation', 'confirmation_required', 'add --yes');
   throw usage(
     'a prompt without an agent is planned first, and the plan needs a confirmation',
     'confirmation_required',

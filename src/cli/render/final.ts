@@ -44,9 +44,12 @@ export function createResultRenderings(
 function silentUntilTheEnd(output: Output): Omit<Renderer, 'finish'> {
   return {
     event: async ({ type, data }) => {
-      // Nobody would know what it waits for.
-      if (type === 'approval_requested')
-        await output.note(output.stderr.foreign(`approval needed: ${String(data['title'])}`));
+      // Nobody would know what it waits for, and who approves it must have seen all of it.
+      if (type !== 'approval_requested') return;
+      const { title, message } = data;
+      await output.note(output.stderr.foreign(`approval needed: ${String(title)}`));
+      if (typeof message === 'string' && message !== '')
+        await output.note(output.stderr.foreign(message.trimEnd().replace(/^/gm, '  | ')));
     },
     pause: () => Promise.resolve(),
     notice: (message) => output.note(output.stderr.foreign(message)),

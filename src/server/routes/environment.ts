@@ -75,7 +75,7 @@ function resolve(deps: ServerDeps, entity: Resource, executionId: string | null 
     system_prompt: typeof prompt === 'string' ? prompt : null,
     description: typeof description === 'string' ? description : null,
     configuration: configuration as Record<string, unknown>,
-    // A local server keeps no secrets: the worker resolves names from its own environment.
+    // This server keeps no secrets, and refuses requests that name some.
     secrets_resolved: {},
     working_dir: layers.findLast((layer) => typeof layer.working_dir === 'string')?.working_dir ?? null,
     skill_dirs: layers.flatMap((layer) => layer.skill_dirs ?? []),

@@ -4,7 +4,7 @@ import { defineCommand } from '../../command.ts';
 import { connect } from '../../connect.ts';
 import { jsonFlag, jsonObject } from '../../flags.ts';
 import { fileFlag, readBody, requireFlags } from '../../nouns/body.ts';
-import { printThing } from '../../table.ts';
+import { printSkill } from '../../nouns/skill.ts';
 
 export default defineCommand({
   meta: { description: 'create a skill' },
@@ -30,6 +30,6 @@ export default defineCommand({
     const client = await connect(await loadConfig());
     const flags = { name: args.name, type: args.type, description: args.description, configuration };
     const body = await readBody({ schema: createSkillSchema, answer: skillSchema, file: args.file, cwd, flags });
-    await printThing(output, await client.createSkill(body), args.json);
+    await printSkill(output, await client.createSkill(body), args.json);
   },
 });

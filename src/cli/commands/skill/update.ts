@@ -5,7 +5,7 @@ import { connect } from '../../connect.ts';
 import { jsonFlag, jsonObject, usage } from '../../flags.ts';
 import { lookUp } from '../../lookup.ts';
 import { fileFlag, readBody, refuseEmpty } from '../../nouns/body.ts';
-import { printThing } from '../../table.ts';
+import { printSkill } from '../../nouns/skill.ts';
 
 export default defineCommand({
   meta: { description: 'change a skill' },
@@ -42,6 +42,6 @@ export default defineCommand({
       current,
     });
     refuseEmpty(body);
-    await printThing(output, await client.updateSkill(current.id, body), args.json);
+    await printSkill(output, await client.updateSkill(current.id, body), args.json);
   },
 });
