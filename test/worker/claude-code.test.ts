@@ -124,6 +124,9 @@ test(
     const refused = await exec('plain', 'fail');
     expect(refused.code).toBe(1);
     expect(refused.stderr).toContain('Invalid API key');
+    // A workspace that is gone costs the session, not the worker.
+    const vanished = await exec('plain', 'vanish');
+    expect({ code: vanished.code, stderr: vanished.stderr }).toMatchObject({ code: 0 });
     const crashed = await exec('plain', 'crash');
     expect(crashed.code).toBe(1);
     expect(crashed.stderr).toContain('exit code 139');

@@ -1,5 +1,5 @@
 // Stands in for the `claude` program: speaks its stream format, and writes down how it was started.
-import { appendFileSync, readFileSync, statSync } from 'node:fs';
+import { appendFileSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 const words = process.argv.slice(2);
@@ -38,6 +38,7 @@ if (prompt === 'crash') {
   console.error('segmentation fault');
   process.exit(139);
 }
+if (prompt === 'vanish') rmSync(process.cwd(), { recursive: true });
 say({ type: 'assistant', message: { content: [{ type: 'text', text: 'Let me look.' }] } });
 if (prompt === 'hang') {
   Bun.spawn(['setsid', 'sleep', '999']);

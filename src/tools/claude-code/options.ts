@@ -6,7 +6,7 @@ import { cutHead } from '../../lib/text.ts';
 import type { ResolvedSkill } from '../../protocol/tool.ts';
 import { parseConfiguration } from '../configuration.ts';
 import { fileSystemSkill } from '../files.ts';
-import type { McpConfiguration, McpSettings } from '../mcp/configuration.ts';
+import type { McpConfiguration, McpSettings, McpTarget } from '../mcp/configuration.ts';
 import { shellSkill } from '../shell.ts';
 import type { SkillInstructions } from '../skill-folder.ts';
 import { createToolset } from '../toolset.ts';
@@ -148,6 +148,24 @@ function fileRules(skill: ResolvedSkill): Rules | string {
       ...(tools.has('save_file') ? [...inside('Write'), ...inside('Edit')] : []),
     ],
   };
+}
+
+/** Without the servers that the program would start or ask in another way than they are configured. */
+export function claudeServersOf(configuration: McpConfiguration, workspace: string): McpConfiguration {
+  const problems = [...configuration.problems];
+  const servers = configuration.servers.filter(({ name, target, server }) => {
+    const reason = unkeptOf(target, workspace);
+    if (reason === undefined) return true;
+    const message = `MCP server ${name} is not available with claude_code: ${reason}`;
+    problems.push({ server: name, message, isRequired: server.required });
+    return false;
+  });
+  return { ...configuration, servers, problems };
+}
+
+function unkeptOf(target: McpTarget, workspace: string): string | undefined {
+  if (target.transport !== 'stdio') return target.oauth && 'its oauth cannot be kept there; give it headers';
+  return target.cwd === workspace ? undefined : 'its cwd cannot be kept there';
 }
 
 export interface ClaudeTurn {

@@ -1,12 +1,13 @@
 // The runtime claude_code: one turn of an agent is one run of the `claude` program, told and journaled as a call with side effects.
-import { rmSync } from 'node:fs';
+import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { ModelFact, PreparedAgent } from '../../agent/state.ts';
+import { messageOf } from '../../errors.ts';
 import { writeFileAtomic } from '../../lib/atomic-file.ts';
 import { readTextFile } from '../../lib/bounded-file.ts';
 import { modelMessageSchema, type ModelMessage, noUsage } from '../../protocol/model.ts';
-import { claudeArguments, mcpConfigText, permissionsOf } from '../../tools/claude-code/options.ts';
+import { claudeArguments, claudeServersOf, mcpConfigText, permissionsOf } from '../../tools/claude-code/options.ts';
 import { type ClaudeRun, runClaude } from '../../tools/claude-code/run.ts';
 import { blocksOf, type ClaudeLine, type ClaudeResult, resultText } from '../../tools/claude-code/stream.ts';
 import type { CallContext } from '../calls.ts';
@@ -22,6 +23,10 @@ import type { AgentActivities, CallToolInput } from './types.ts';
 
 /** Half of what Temporal takes as one payload, as for every answer. */
 const answerCharactersMax = 500_000;
+
+const mcpConfigPrefix = '.claude-mcp-';
+/** The program reads its servers in its first seconds; what is older was left by a worker that was killed. */
+const mcpConfigAgeMsMax = 60_000;
 
 /** What the workflow gives as the call's arguments. */
 const turnSchema = v.object({
@@ -42,6 +47,7 @@ export function createClaudeCode(
   contexts: ExecutionContexts,
 ): AgentActivities['callTool'] {
   const heartbeatEveryMs = session.isLocal ? localHeartbeatEveryMs : remoteHeartbeatEveryMs;
+  removeLeftSecrets(session.directories.python, deps);
   return async (input) => {
     const { executionId, turn, prepared, call } = input;
     const end = await runAttempt({ executionId, callId: call.callId, heartbeatEveryMs }, deps, (attempt) =>
@@ -69,6 +75,19 @@ export function createClaudeCode(
   };
 }
 
+/** An execution may never come back to a worker that was killed, and its servers' secrets would stay. */
+function removeLeftSecrets(directory: string, { clock, log }: WorkerDeps): void {
+  try {
+    for (const name of readdirSync(directory)) {
+      const path = join(directory, name);
+      const isOurs = name.startsWith(mcpConfigPrefix) || name.startsWith(`.${mcpConfigPrefix}`);
+      if (isOurs && clock.now() - statSync(path).mtimeMs > mcpConfigAgeMsMax) rmSync(path, { force: true });
+    }
+  } catch (error) {
+    log.warn('Files of claude that a killed worker left could not be removed', { reason: messageOf(error) });
+  }
+}
+
 /** The journal is ours and owner-only. */
 function reviveEnd(recorded: unknown): TurnEnd | undefined {
   const isEnd = typeof recorded === 'object' && recorded !== null && 'type' in recorded;
@@ -91,10 +110,10 @@ async function runTurn(input: CallToolInput, call: CallContext, surroundings: Su
   // Members of a team share the directory. The same name in every turn: what a killed worker left is replaced and removed.
   const own = executionId.replaceAll(/[^A-Za-z0-9_-]/g, '_');
   // Beside the workspaces: what it holds is not for the agent to read.
-  const mcpConfigFile = join(session.directories.python, `.claude-mcp-${own}.json`);
+  const mcpConfigFile = join(session.directories.python, `${mcpConfigPrefix}${own}.json`);
   const sessionFile = join(directory, `.claude-session-${own}.json`);
   const sessionId = readSession(sessionFile);
-  const configuration = await contexts.mcpOf(executionId, prepared);
+  const configuration = claudeServersOf(await contexts.mcpOf(executionId, prepared), context.workspace);
   writeFileAtomic(mcpConfigFile, mcpConfigText(configuration));
   try {
     const { model, systemPrompt, skillInstructions, claudeCode } = prepared;
@@ -121,7 +140,8 @@ async function runTurn(input: CallToolInput, call: CallContext, surroundings: Su
       },
       { spawner: deps.spawner, signal: call.signal },
       (line) => {
-        if ('session_id' in line && typeof line.session_id === 'string') saveSession(sessionFile, line.session_id);
+        if ('session_id' in line && typeof line.session_id === 'string')
+          saveSession(sessionFile, line.session_id, deps);
         teller.tell(line);
       },
     );
@@ -308,6 +328,11 @@ function readSession(path: string): string | undefined {
   }
 }
 
-function saveSession(path: string, sessionId: string): void {
-  writeFileAtomic(path, JSON.stringify({ sessionId }));
+/** The program may have removed the directory, and the disk may be full: the next turn then tells the conversation. */
+function saveSession(path: string, sessionId: string, { log }: WorkerDeps): void {
+  try {
+    writeFileAtomic(path, JSON.stringify({ sessionId }));
+  } catch (error) {
+    log.warn('The session of claude cannot be kept', { reason: messageOf(error) });
+  }
 }

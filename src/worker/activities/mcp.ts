@@ -67,23 +67,26 @@ export async function discoverMcpTools(
       return [];
     }),
   );
-  const missed = problems.find(({ isRequired }) => isRequired);
-  if (missed !== undefined) {
-    throw new KubiyaError(missed.message, {
-      kind: 'configuration',
-      code: 'mcp_server_missing',
-      hint: 'correct its configuration, or take `required` off it',
-    });
-  }
+  const sentences = sentencesOf(problems);
   // Before they get their names: a provider takes no mask in a name.
   const { kept, left } = bounded(withNames(found.flat().map((tool) => clean(tool, redactor))));
-  const sentences = problems.map(({ message }) => message);
   if (left > 0) {
     sentences.push(
       `${left} tools of MCP servers are left out: an agent can have ${mcpToolsMax} of them and ${mcpToolsBytesMax} bytes of descriptions; choose with \`allowed_tools\``,
     );
   }
   return { tools: kept, problems: sentences };
+}
+
+/** Throws a KubiyaError for a server that is required. */
+export function sentencesOf(problems: McpConfiguration['problems']): string[] {
+  const missed = problems.find(({ isRequired }) => isRequired);
+  if (missed === undefined) return problems.map(({ message }) => message);
+  throw new KubiyaError(missed.message, {
+    kind: 'configuration',
+    code: 'mcp_server_missing',
+    hint: 'correct its configuration, or take `required` off it',
+  });
 }
 
 const namelessSchema = v.omit(mcpToolSchema, ['name']);

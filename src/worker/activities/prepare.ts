@@ -11,13 +11,19 @@ import type { ResolvedSkill } from '../../protocol/tool.ts';
 import { readSkillFolders } from '../../tools/skill-folder.ts';
 import { createToolset, type Toolset } from '../../tools/toolset.ts';
 import type { Session, WorkerDeps } from '../deps.ts';
-import { claudeCodeModel, claudeCodeOf, claudeCodeRuntime, permissionsOf } from '../../tools/claude-code/options.ts';
+import {
+  claudeCodeModel,
+  claudeCodeOf,
+  claudeCodeRuntime,
+  claudeServersOf,
+  permissionsOf,
+} from '../../tools/claude-code/options.ts';
 import { callTiming } from '../timing.ts';
 import { asFailure } from './attempt.ts';
 import { historyOf } from './conversation.ts';
 import { type ExecutionContexts, workspaceOf } from './execution-context.ts';
 import { ownLease } from './lease.ts';
-import { discoverMcpTools, type McpSurroundings, readMcpConfiguration } from './mcp.ts';
+import { discoverMcpTools, type McpSurroundings, readMcpConfiguration, sentencesOf } from './mcp.ts';
 import { findSubject, type Subject } from './subject.ts';
 import { checkedSchema, termsOf } from './terms.ts';
 import type { AgentActivities, Prepared } from './types.ts';
@@ -165,7 +171,7 @@ async function findExtras(
   const configuration = readMcpConfiguration(session, deps, surroundings);
   // The program starts its servers itself.
   const mcp = isClaudeCode
-    ? { tools: [], problems: configuration.problems.map(({ message }) => message) }
+    ? { tools: [], problems: sentencesOf(claudeServersOf(configuration, workspace).problems) }
     : await discoverMcpTools(executionId, configuration, deps);
   return {
     skills: folders.skills,

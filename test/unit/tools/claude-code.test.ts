@@ -1,7 +1,7 @@
 // What the skills of an agent become for the `claude` program: never more than they allow.
 import { expect, test } from 'bun:test';
 import { chmodSync, writeFileSync } from 'node:fs';
-import { claudeArguments, permissionsOf } from '../../../src/tools/claude-code/options.ts';
+import { claudeArguments, claudeServersOf, permissionsOf } from '../../../src/tools/claude-code/options.ts';
 import { runClaude } from '../../../src/tools/claude-code/run.ts';
 import { parseClaudeLine, resultText } from '../../../src/tools/claude-code/stream.ts';
 import { readMcpServers } from '../../../src/tools/mcp/configuration.ts';
@@ -82,6 +82,25 @@ test('a server’s lists of tools hold, and a NUL in the instructions is no word
   expect(words).toContain('--allowedTools=mcp__my_files__read_it,mcp__my_files__list,mcp__docs,mcp__all');
   expect(words).toContain('--disallowedTools=Bash,mcp__my_files__list,mcp__docs__drop');
   expect(words).toContain('--append-system-prompt=Be kind.');
+});
+
+test('servers that the program would start or ask in another way are left out', () => {
+  const configuration = readMcpServers(
+    {
+      here: { command: 'x' },
+      elsewhere: { command: 'x', cwd: '/srv', required: true },
+      signed: { url: 'http://a/mcp', oauth: { client_id: 'a' } },
+      wrong: { command: 7 },
+    },
+    { environment: {}, secrets: {}, base: {}, workspace: '/w' },
+  );
+  const { servers, problems } = claudeServersOf(configuration, '/w');
+  expect(servers.map(({ name }) => name)).toEqual(['here']);
+  expect(problems.map(({ server, isRequired }) => [server, isRequired])).toEqual([
+    ['wrong', false],
+    ['elsewhere', true],
+    ['signed', false],
+  ]);
 });
 
 test.if(process.platform === 'linux')(
