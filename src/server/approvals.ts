@@ -82,7 +82,10 @@ export async function settleApproval(
 
 /** By the server's clock, and with its execution. */
 export function expireDue({ store, clock }: Pick<Deps, 'store' | 'clock'>): void {
-  for (const { id } of store.approvals.due(clock.now(), perRoundMax)) store.approvals.settle(id, { status: 'expired' });
+  const dueOf = () => store.approvals.due(clock.now(), perRoundMax);
+  // All of them: whoever is asked next must not find one that can still be approved.
+  for (let due = dueOf(); due.length > 0; due = dueOf())
+    store.transaction(() => due.forEach(({ id }) => store.approvals.settle(id, { status: 'expired' })));
 }
 
 /** Tells workflows what has been settled and what nobody answered in time. Throws a TemporalError. */

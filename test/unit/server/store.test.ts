@@ -4,6 +4,8 @@ import { Database } from 'bun:sqlite';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { systemClock } from '../../../src/lib/clock.ts';
+import { expireDue } from '../../../src/server/approvals.ts';
 import { openDatabase } from '../../../src/server/store/database.ts';
 import { createExecutions } from '../../../src/server/store/executions.ts';
 import { migrations } from '../../../src/server/store/migrations.ts';
@@ -115,4 +117,15 @@ test('a database of an older release keeps what is in it, by whichever step it w
     store.close();
   }
   rmSync(directory, { recursive: true });
+});
+
+test('however many approvals expire at once, none of them can be given afterwards', () => {
+  const store = openStore(':memory:', systemClock);
+  const ids = { id: 'e', entityId: 'a', entityName: 'a', queueId: 'q', idempotencyKey: null, requestHash: '' };
+  const workflowInput = { execution_id: 'e', agent_id: 'a', organization_id: '', prompt: 'x' };
+  const { number } = store.executions.insert({ ...ids, request: { prompt: 'x' }, workflowInput });
+  for (let index = 0; index < 450; index += 1) store.approvals.insert(number, { execution_id: 'e', title: 't' }, index);
+  expireDue({ store, clock: { ...systemClock, now: () => 449 } });
+  expect(store.approvals.list({ status: 'pending', limit: 10 })).toEqual([]);
+  store.close();
 });
