@@ -293,6 +293,14 @@ describe('what starts nothing', () => {
     expect(await runsOf(hook)).toEqual([]);
   });
 
+  test('an old delivery that poses as one of GitHub, its timestamp in the body', async () => {
+    const hook = await createHook();
+    const body = `${seconds(-20 * 24 * 3600)}.{"x":1}`;
+    const headers = { 'content-type': 'text/plain', 'x-hub-signature-256': hmac(hook.webhook_secret, body) };
+    expect(await post(`/api/v1/webhooks/${hook.id}`, body, headers)).toMatchObject({ status: 401 });
+    expect(await runsOf(hook)).toEqual([]);
+  });
+
   test('a body without an end is cut off', async () => {
     const hook = await createHook();
     const { port } = new URL(server.url);
