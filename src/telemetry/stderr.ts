@@ -13,8 +13,9 @@ export interface StderrSink {
 const pendingBytesMax = 2 * 1024 * 1024;
 /** While the reader is slow it is tried again this often; what a pipe holds each time makes 6 MB/s. */
 const retryMs = 10;
-/** What a reader gets at the end, in all. */
+/** What a reader gets at the end, in all: nothing else is to be done then, so that all of it can be taken in time. */
 const closeLimitMs = 500;
+const closeRetryMs = 1;
 const stderrDescriptor = 2;
 
 export function createStderrSink(): StderrSink {
@@ -69,7 +70,7 @@ export function createStderrSink(): StderrSink {
       const deadline = Date.now() + closeLimitMs;
       while (pending.length > 0 && Date.now() < deadline) {
         drain();
-        if (pending.length > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryMs);
+        if (pending.length > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, closeRetryMs);
       }
       clearTimeout(timer);
       pending = [];
