@@ -1,8 +1,8 @@
 // The runtime claude_code with a program in the place of `claude`: permissions, servers, events, and a worker that is killed in a turn.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { until } from '../support/until.ts';
 import { failureOf, type Lab, queueName, startLab, streamLines } from './lab.ts';
 
@@ -143,8 +143,14 @@ test(
     await until(() => lab.home.processes().some((line) => line.includes('sleep 999')));
     await lab.worker.process.end('SIGKILL');
     await until(() => !lab.home.processes().some((line) => line.includes('sleep 999')));
+    // Of an execution that never comes back, and of one whose program starts in this moment.
+    const place = dirname(runs().at(-1)?.configFile ?? '');
+    const [old, fresh] = ['old', 'fresh'].map((name) => join(place, `.claude-mcp-${name}.json`)) as [string, string];
+    for (const file of [old, fresh]) writeFileSync(file, '{}');
+    utimesSync(old, 1, 1);
     lab = await lab.restartWorker();
     const result = await running;
+    expect([existsSync(old), existsSync(fresh)]).toEqual([false, true]);
     expect(result.code).toBe(0);
     const [first, second, ...rest] = runs().slice(before);
     expect(rest).toEqual([]);
