@@ -3,6 +3,7 @@ import { fstatSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { Chalk } from 'chalk';
 import type { Environment } from '../config/sources.ts';
+import { errnoOf } from '../errors.ts';
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
@@ -46,7 +47,7 @@ export interface Output {
   printJson(value: unknown): Promise<void>;
   /** One line on stderr. */
   note(line: string): Promise<void>;
-  /** Resolves when both streams have been handed to the system. */
+  /** Resolves when both streams have been handed to the system. Throws when stdout is a file that could not take all. */
   flush(): Promise<void>;
 }
 
@@ -79,7 +80,8 @@ export function createOutput(
     printJson: (value) => stdout.write(`${jsonText(value, stdout.isTty ? 2 : undefined)}\n`),
     note: (line) => stderr.write(`${line}\n`),
     flush: async () => {
-      await Promise.all([stdout.flush(), stderr.flush()]);
+      const [written] = await Promise.allSettled([stdout.flush(), stderr.flush()]);
+      if (written.status === 'rejected') throw written.reason;
     },
   };
 }
@@ -88,6 +90,8 @@ export function createOutput(
 interface OwnSink extends Sink {
   flush(): Promise<void>;
 }
+
+const fileProblems: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
 interface SinkOptions {
   readonly hasColour: boolean;
@@ -100,8 +104,12 @@ function createSink(stream: OutputStream, { hasColour, gone, ci }: SinkOptions):
   // A level of our own: chalk's detection knows nothing of NO_COLOR.
   const chalk = new Chalk({ level: hasColour ? 1 : 0 });
   const isTty = stream.isTTY === true;
-  // EPIPE and EIO: nobody is at the other end, and there is nowhere to report it to.
-  stream.on('error', () => gone.abort());
+  let failure: Error | undefined;
+  // EPIPE and EIO: nobody is at the other end, and there is nowhere to report it to. A file that cannot grow is cut off.
+  stream.on('error', (error) => {
+    if (fileProblems.has(errnoOf(error) ?? '')) failure ??= error;
+    gone.abort();
+  });
   /** Resolves by the callback that `start` passes on, or when the reader has gone (then nothing else comes). */
   const settled = (start: (done: () => void) => void): Promise<void> =>
     new Promise((resolve) => {
@@ -129,7 +137,10 @@ function createSink(stream: OutputStream, { hasColour, gone, ci }: SinkOptions):
     mark: send,
     style: (style, text) => chalk[style](text),
     foreign: (text) => (isTty || ci?.kind === 'gitlab' ? withoutControls(text) : text),
-    flush: () => settled((done) => stream.write('', () => done())),
+    flush: async () => {
+      await settled((done) => stream.write('', () => done()));
+      if (failure !== undefined) throw failure;
+    },
   };
 }
 

@@ -16,14 +16,12 @@ import { suggestion } from './suggest.ts';
 export async function runCommandLine(words: readonly string[]): Promise<number> {
   const facts = processFacts();
   const output = createProcessOutput(facts.environment);
-  let code: number;
-  try {
-    code = await run(words, output, facts);
-  } catch (error) {
-    code = await report(error, output, { isJson: asksForJson(words), environment: facts.environment });
-  }
-  await output.flush();
-  return code;
+  const reported = async (error: unknown): Promise<number> =>
+    await report(error, output, { isJson: asksForJson(words), environment: facts.environment });
+  const code = await run(words, output, facts).catch(reported);
+  // Whoever reads only the exit code must not take half an answer for one.
+  const ending = await output.flush().then(() => 0, reported);
+  return code === 0 ? ending : code;
 }
 
 async function run(words: readonly string[], output: Output, facts: ProcessFacts): Promise<number> {
@@ -148,6 +146,7 @@ const diskProblems: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
   SQLITE_FULL: 'the disk is full',
   EDQUOT: 'the quota of the disk is used up',
+  EFBIG: 'a file has reached the size that is allowed',
   EROFS: 'the disk is read-only',
   EIO: 'the disk reports an error',
 };

@@ -1,6 +1,6 @@
 // Every other command as a real process: help, errors, lists, creation, configuration, completion, versions.
 import { afterEach, describe, expect, test } from 'bun:test';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../../src/cli/root.ts';
@@ -312,4 +312,11 @@ describe('the rest', () => {
     expect(await runCli(['server', 'status'])).toMatchObject({ code: 1, stderr: 'no server is running\n' });
     expect(JSON.parse((await runCli(['server', 'status', '--json'])).stdout)).toEqual({ state: 'stopped' });
   });
+});
+
+test.skipIf(!existsSync('/dev/full'))('an answer that did not fit on the disk is exit code 6', async () => {
+  const main = join(import.meta.dirname, '../../src/main.ts');
+  const child = Bun.spawn(['bun', main, 'skill', 'types'], { stdout: Bun.file('/dev/full'), stderr: 'pipe' });
+  expect(await new Response(child.stderr).text()).toStartWith('error: the disk is full');
+  expect(await child.exited).toBe(6);
 });

@@ -72,6 +72,13 @@ describe('readers', () => {
     await output.print('nobody reads this');
     await output.flush();
   });
+  test('a file on a full disk is an error at the end, because what stands in it is not all', async () => {
+    const full = stream(false);
+    const output = createOutput(full, stream(false), { environment: {}, isStdinTty: false });
+    full.emit('error', Object.assign(new Error('write ENOSPC'), { code: 'ENOSPC' }));
+    await output.print('half');
+    await expect(output.flush()).rejects.toThrow('ENOSPC');
+  });
 });
 
 test('suggestions are near or none', () => {
