@@ -12,10 +12,15 @@ const plainText = /^[\p{L}\p{N} _.,:;@/+=#()&%?~!^-]*$/u;
 /** What was put in is not looked at again, so a body cannot name other fields. */
 export function renderPrompt(template: string, body: unknown): RenderedPrompt {
   let missing: string | undefined;
+  let characters = 0;
   const prompt = template.replaceAll(placeholder, (_whole, path: string) => {
+    // Too long already: a body that is named often would fill the memory before anybody looks at the length.
+    if (characters > promptCharactersMax) return '';
     const value = valueAt(body, path.split('.').slice(1));
     if (value === undefined) missing ??= `body${path}`;
-    return asData(value);
+    const data = asData(value);
+    characters += data.length;
+    return data;
   });
   if (missing !== undefined) return { ok: false, problem: `The prompt names ${missing}, which was not sent` };
   if (prompt.length > promptCharactersMax)

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { expireDue } from '../../../src/server/approvals.ts';
 import { openDatabase } from '../../../src/server/store/database.ts';
+import { renderPrompt } from '../../../src/server/prompt-template.ts';
 import { createExecutions } from '../../../src/server/store/executions.ts';
 import { migrations } from '../../../src/server/store/migrations.ts';
 import { openStore } from '../../../src/server/store/store.ts';
@@ -117,6 +118,11 @@ test('a database of an older release keeps what is in it, by whichever step it w
     store.close();
   }
   rmSync(directory, { recursive: true });
+});
+
+test('a large body that a prompt names thousands of times is refused, not put together', () => {
+  const rendered = renderPrompt('{{.body}}'.repeat(20_000), 'x'.repeat(900_000));
+  expect(rendered).toMatchObject({ ok: false, problem: expect.stringContaining('longer than') });
 });
 
 test('however many approvals expire at once, none of them can be given afterwards', () => {
