@@ -172,6 +172,18 @@ test('an answer with more calls than one task of Temporal takes runs them all', 
   expect(sent(scenario, 1).filter(({ role }) => role === 'tool')).toHaveLength(80);
 }, 60_000);
 
+test('a cancel after large outputs is not lost with the run that they end, and the conversation is kept', async () => {
+  const file = join(lab.home.directory, 'last');
+  const large = call('run_shell_command', { command: "head -c 99000 /dev/zero | tr '\\0' x" });
+  const last = call('run_shell_command', { command: `touch ${file}; sleep 600` });
+  const id = await start(models.add([calls(...Array.from({ length: 45 }, () => large), last)]));
+  await until(() => existsSync(file), { limitMs, what: () => 'the last call' });
+  await lab.server.request('POST', `/api/v1/executions/${id}/cancel`);
+  expect(await lab.server.ended(id, limitMs)).toMatchObject({ status: 'cancelled' });
+  const session = (await lab.server.request('GET', `/api/v1/executions/${id}/session`)) as { messages: unknown[] };
+  expect(session.messages).toHaveLength(48);
+}, 60_000);
+
 test('a pause shows while an approval waits, and what follows stays held until it is resumed', async () => {
   const scenario = models.add([calls(asks('while paused')), says('resumed')]);
   const id = await start(scenario);

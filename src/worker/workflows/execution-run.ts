@@ -267,9 +267,10 @@ export class ExecutionRun {
     if (type !== 'finish' && type !== 'wait') await this.report('running');
   }
 
-  /** At a turn's boundary nothing is open and no await stands between this check and the command. */
+  /** At a turn's boundary nothing is open and no await stands between this check and the command. A cancel is not carried over. */
   private mayContinueAsNew(): boolean {
-    return workflow.workflowInfo().continueAsNewSuggested && this.state.pendingCalls.length === 0;
+    const isCancelled = workflow.CancellationScope.current().consideredCancelled;
+    return workflow.workflowInfo().continueAsNewSuggested && this.state.pendingCalls.length === 0 && !isCancelled;
   }
 
   private async continueAsNew(before: PreparedAgent, calls: Calls): Promise<void> {
@@ -279,8 +280,11 @@ export class ExecutionRun {
       workflowType: this.spec.workflowType,
       workflowTaskTimeout: prepared.timing.workflowTaskTimeoutMs,
     });
-    const state = carriable(this.state, prepared.limits);
-    await next(this.spec.input, { prepared, state, reports: this.reports });
+    await next(this.spec.input, { prepared, state: this.carriable(), reports: this.reports });
+  }
+
+  private carriable(): AgentState {
+    return this.prepared === undefined ? this.state : carriable(this.state, this.prepared.limits);
   }
 
   private onMessage(raw: unknown): void {
@@ -335,7 +339,8 @@ export class ExecutionRun {
       ...(outcome === undefined
         ? {}
         : { outcome, messagesTaken: this.state.messagesSeen ?? this.state.seenMessageIds.length - 1 }),
-      ...(isAnswer ? { transcript: this.state.transcript } : {}),
+      // Stopped within a turn it may be larger than the control plane takes.
+      ...(isAnswer ? { transcript: this.carriable().transcript } : {}),
     });
   }
 
