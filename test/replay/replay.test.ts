@@ -28,7 +28,7 @@ test('there is a history of every kind of end, and of executions that still run'
   const kinds = `
     completed failed cancelled waiting paused conversation conversation-open
     approval-given approval-refused approval-expired approval-open approval-cancelled slept sleep-open
-    limit-turns limit-time limit-time-tool repaired executed continuing continuing-earlier`;
+    limit-turns limit-time limit-time-tool repaired executed moved continuing continuing-earlier`;
   for (const kind of kinds.trim().split(/\s+/)) {
     expect(names.filter((name) => name.endsWith(`-${kind}.json`))).not.toEqual([]);
   }
