@@ -48,6 +48,7 @@ export function createOAuthProvider(
 
 /** The identity provider turns the person's ID token into a grant for this server, and its authorization server that into a token. */
 function crossAppAccess(library: typeof Library, oauth: McpOAuth): OAuthSession {
+  // oxlint-disable-next-line no-deprecated -- an issuer is asked for where there may be several
   const provider = new library.CrossAppAccessProvider({
     assertion: async ({ authorizationServerUrl, resourceUrl, scope, fetchFn }) => {
       const request = {
