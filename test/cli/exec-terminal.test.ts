@@ -19,6 +19,8 @@ const entry = resolve(import.meta.dirname, '../../src/main.ts');
 interface Typed {
   readonly screen: () => string;
   readonly type: (keys: string) => void;
+  /** Closes the terminal, as a window is closed or a connection lost. */
+  readonly hangUp: () => void;
 }
 
 /** Runs the command on a terminal of its own, with somebody in front of it. */
@@ -35,7 +37,11 @@ async function onTerminal(
     terminal: { cols: 80, rows: 40, data: (_terminal, data) => void (screen += Buffer.from(data).toString()) },
   });
   try {
-    await person({ screen: () => screen, type: (keys) => void child.terminal?.write(keys) });
+    await person({
+      screen: () => screen,
+      type: (keys) => void child.terminal?.write(keys),
+      hangUp: () => child.terminal?.close(),
+    });
     return { code: await child.exited, screen };
   } finally {
     child.kill('SIGKILL');
@@ -114,6 +120,26 @@ describe('an approval', () => {
       type('\u0003');
     });
     expect(result.code).toBe(130);
+    expect(plane.requestsTo('POST', /cancel$/)).toHaveLength(1);
+  });
+});
+
+describe('a terminal that is gone', () => {
+  const waiting = { event: 'status', data: { status: 'waiting_for_input', execution_id: executionId } };
+
+  test.each([
+    ['an approval', [], requested, 'Approve it?'],
+    ['the next message', ['--conversation'], waiting, 'Next message'],
+  ] as const)('ends the question for %s, and its execution', async (_what, words, asking, question) => {
+    const plane = await start({
+      steps: [asking, { type: 'wait', for: 'cancel' }, done('cancelled')],
+      final: { status: 'cancelled' },
+    });
+    const { code } = await onTerminal(plane, ['agent', 'default', ...words, 'x'], async ({ screen, hangUp }) => {
+      await until(() => screen().includes(question));
+      hangUp();
+    });
+    expect(code).toBe(130);
     expect(plane.requestsTo('POST', /cancel$/)).toHaveLength(1);
   });
 });
@@ -230,6 +256,16 @@ describe('a plan', () => {
     expect(plane.requestsTo('POST', /execute$/)).toEqual([]);
   });
 
+  test('starts nothing when its terminal is closed', async () => {
+    const plane = await planeOf();
+    const result = await onTerminal(plane, ['deploy checkout'], async ({ screen, hangUp }) => {
+      await until(() => screen().includes('Which cluster?'));
+      hangUp();
+    });
+    expect(result.code).toBe(130);
+    expect(plane.requestsTo('POST', /execute$/)).toEqual([]);
+  });
+
   test('is left with Ctrl+C while it is made', async () => {
     const plane = await start({
       agents,
@@ -253,7 +289,7 @@ test('Ctrl+C at the question for a model is an interrupt', async () => {
     import { chooseModel } from '${resolve(import.meta.dirname, '../../src/cli/exec/choose-model.ts')}';
     const missing = new KubiyaError('none', { kind: 'configuration', code: 'no_provider' });
     const output = { isInteractive: true, questions: process.stdout };
-    await chooseModel(missing, { isNonInteractive: false }, output).catch((error) => console.log('kind:', error.kind));`;
+    await chooseModel(missing, { isNonInteractive: false }, { output, signal: new AbortController().signal }).catch((error) => console.log('kind:', error.kind));`;
   let screen = '';
   const child = Bun.spawn(['bun', '-e', code], {
     terminal: { cols: 80, rows: 40, data: (_terminal, data) => void (screen += Buffer.from(data).toString()) },

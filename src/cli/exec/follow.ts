@@ -56,6 +56,8 @@ export async function followToEnd(input: FollowInput): Promise<number> {
   const { client, executionId, renderer, interrupts, isOwner, timeoutMs } = input;
   const startedMs = performance.now();
   const leave = new AbortController();
+  /** Takes a question off the screen: its person may be gone with the terminal. */
+  const unasked = new AbortController();
   const seen: Seen = { failure: undefined, isDenied: false };
   let ending: Ending | undefined;
   let death: string | undefined;
@@ -64,6 +66,7 @@ export async function followToEnd(input: FollowInput): Promise<number> {
   const end = async (reason: Ending, notice: string): Promise<void> => {
     if (ending !== undefined) return;
     ending = reason;
+    unasked.abort();
     cancelTimer = setTimeout(() => leave.abort(), cancelWaitMsMax);
     await renderer.notice(notice);
     await cancel(client, executionId, renderer);
@@ -79,12 +82,14 @@ export async function followToEnd(input: FollowInput): Promise<number> {
     if (isOwner && count === 1)
       return void end('interrupted', 'cancelling the execution; interrupt again to leave at once');
     ending ??= 'interrupted';
+    unasked.abort();
     leave.abort();
   };
   const removeHandler = interrupts.addHandler((count) => onInterrupt(input.isInterrupted === true ? count + 1 : count));
   if (input.isInterrupted === true) onInterrupt(1);
   void input.workerFailed?.then((reason) => {
     death = reason;
+    unasked.abort();
     leave.abort();
   });
   try {
@@ -99,7 +104,7 @@ export async function followToEnd(input: FollowInput): Promise<number> {
       if (next.done === true)
         return await finish(input, next.value, { ending, seen, durationMs: performance.now() - startedMs });
       await renderer.event(next.value);
-      const turn = await react(input, next.value, { seen, events });
+      const turn = await react(input, next.value, { seen, events, unasked: unasked.signal });
       if (turn === 'left') onInterrupt(1);
       if (turn === 'waits') return await leaveRunning(input, 'the execution waits for input');
     }
@@ -118,11 +123,17 @@ export async function followToEnd(input: FollowInput): Promise<number> {
   }
 }
 
+interface Reaction {
+  readonly seen: Seen;
+  readonly events: Lookahead<FollowedEvent, unknown>;
+  readonly unasked: AbortSignal;
+}
+
 /** `left`: the person pressed Ctrl+C at a question. `waits`: there is nothing more to see for now. */
 async function react(
   input: FollowInput,
   event: FollowedEvent,
-  { seen, events }: { readonly seen: Seen; readonly events: Lookahead<FollowedEvent, unknown> },
+  { seen, events, unasked }: Reaction,
 ): Promise<'goes_on' | 'left' | 'waits'> {
   const { client, executionId, renderer, isOwner, questions } = input;
   const { type, data } = event;
@@ -132,7 +143,7 @@ async function react(
       return 'goes_on';
     case 'approval_requested': {
       await renderer.pause();
-      const answer = await answerApproval({ client, executionId, questions }, event, events);
+      const answer = await answerApproval({ client, executionId, questions, unasked }, event, events);
       if (typeof answer === 'object') await renderer.notice(answer.notice);
       return answer === 'left' ? 'left' : 'goes_on';
     }
@@ -143,23 +154,22 @@ async function react(
       if (String(data['status']).toLowerCase() !== 'waiting_for_input') return 'goes_on';
       // One prompt, one answer: a chat that waits for more would wait for ever. A follower only stops to look.
       if (!isOwner) return 'waits';
-      return await goOn(input);
+      return await goOn(input, unasked);
     default:
       return 'goes_on';
   }
 }
 
 /** One prompt has one answer; a conversation goes on until the person ends it. */
-async function goOn({
-  client,
-  executionId,
-  renderer,
-  questions,
-  isConversation,
-}: FollowInput): Promise<'goes_on' | 'left'> {
+async function goOn(
+  { client, executionId, renderer, questions, isConversation }: FollowInput,
+  unasked: AbortSignal,
+): Promise<'goes_on' | 'left'> {
   if (isConversation === true && questions !== undefined) {
     await renderer.pause();
-    const next = await askNextMessage(questions);
+    const next = await askNextMessage(questions, unasked);
+    // The cancel is under way; the stream tells the end.
+    if (unasked.aborted) return 'goes_on';
     if (next === 'left') return 'left';
     if (next !== 'done') {
       await client.sendMessage(executionId, next);

@@ -75,7 +75,7 @@ export async function startPlace(client: ControlPlaneClient | undefined, deps: P
       isOnDemand: client !== undefined,
     });
   const ephemeral = await start(config).catch(
-    async (error: unknown) => await start(await chooseModel(error, config, output)),
+    async (error: unknown) => await start(await chooseModel(error, config, { output, signal: interrupts.signal })),
   );
   const { url, token, queueId, queueName, failed: workerFailed } = ephemeral;
   const fetchAsConfigured = createFetch(config.network);

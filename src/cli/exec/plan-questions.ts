@@ -1,6 +1,7 @@
 // What a planner wants to know before anybody starts: asked on a terminal, said elsewhere.
 import { KubiyaError } from '../../errors.ts';
 import type { Plan, PlanQuestion, PlanRequest } from '../../protocol/planner.ts';
+import { asked } from '../asked.ts';
 import type { Output } from '../output.ts';
 
 /** More of them are an interview. */
@@ -16,7 +17,7 @@ export interface PlanAnswers {
 /** Undefined when there was nothing to ask, or nothing was answered. Throws at Ctrl+C. */
 export async function askQuestions(
   plan: Plan,
-  { output, mayAsk }: { readonly output: Output; readonly mayAsk: boolean },
+  { output, mayAsk, signal }: { readonly output: Output; readonly mayAsk: boolean; readonly signal: AbortSignal },
 ): Promise<PlanAnswers | undefined> {
   const questions = (plan.questions ?? []).slice(0, questionsMax).map((question) => wordsOf(question, output));
   if (questions.length === 0) return undefined;
@@ -24,12 +25,14 @@ export async function askQuestions(
     for (const question of questions) await output.note(`the planner would like to know: ${question}`);
     return undefined;
   }
-  const { isCancel, text } = await import('@clack/prompts');
+  const { text } = await import('@clack/prompts');
   const answered: string[] = [];
   for (const message of questions) {
-    const answer = await text({ output: output.questions, message, placeholder: 'Enter leaves it open' });
-    if (isCancel(answer)) throw new KubiyaError('nothing was started', { kind: 'interrupted', code: 'interrupted' });
-    if ((answer ?? '').trim() !== '') answered.push(`Question: ${message}\nAnswer: ${answer.trim()}`);
+    const prompt = text({ output: output.questions, message, placeholder: 'Enter leaves it open', signal });
+    const answer = await asked(prompt, signal);
+    if (answer === undefined)
+      throw new KubiyaError('nothing was started', { kind: 'interrupted', code: 'interrupted' });
+    if (answer.trim() !== '') answered.push(`Question: ${message}\nAnswer: ${answer.trim()}`);
   }
   if (answered.length === 0) return undefined;
   const said = answered.join('\n');

@@ -53,7 +53,7 @@ export async function makePlan(prompt: string, client: ControlPlaneClient, deps:
   const isOnlyChoice = choices === 1 && request.quick_mode === true;
   const local = isOnlyChoice ? planLocally(request, '') : undefined;
   const plan = local ?? (await planRemotely(client, request, deps));
-  const answers = await askQuestions(plan, { output, mayAsk: mayAsk(deps) });
+  const answers = await askQuestions(plan, { output, mayAsk: mayAsk(deps), signal: deps.interrupts.signal });
   const final = answers === undefined ? plan : await planRemotely(client, { ...request, ...answers.refinement }, deps);
   // The answers are words of the person as well.
   const words = answers === undefined ? prompt : `${prompt}\n\n${answers.text}`;
@@ -88,6 +88,7 @@ export async function approvePlan(kept: KeptPlan, deps: PlanDeps): Promise<boole
     question: 'Run it?',
     isYes: flags.yes || !kept.isChoice,
     mayAsk: mayAsk(deps),
+    signal: deps.interrupts.signal,
   });
   if (isApproved) {
     await kept.note({ approved: true, approved_at: new Date().toISOString() });

@@ -1,7 +1,7 @@
 // The Python tools with a real interpreter, a real virtual environment and a wheel made here.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ToolResult } from '../../../src/protocol/tool.ts';
@@ -11,11 +11,21 @@ import { type Bench, createBench, toolOf } from './support.ts';
 /** Creating a virtual environment takes seconds, so most tests share one. */
 let shared: Bench;
 let python: ToolContext['python'];
+/** Where the tools keep what they need for a moment; other test files run beside this one. */
+let scratch: string;
+const { TMPDIR: usual } = process.env;
 beforeAll(() => {
   shared = createBench();
   python = shared.context().python;
+  scratch = mkdtempSync(join(tmpdir(), 'kubiya-scratch-'));
+  process.env['TMPDIR'] = scratch;
 });
-afterAll(() => shared[Symbol.asyncDispose]());
+afterAll(async () => {
+  if (usual === undefined) delete process.env['TMPDIR'];
+  else process.env['TMPDIR'] = usual;
+  rmSync(scratch, { recursive: true });
+  await shared[Symbol.asyncDispose]();
+});
 
 const slowMs = 60_000;
 
@@ -63,7 +73,7 @@ describe('running code', () => {
       expect(long.output).toContain('éé');
       expect(Buffer.byteLength(long.output)).toBeLessThan(60_000);
       expect((await call('run_python_code', { code: '', variable_to_return: 'x.y' })).status).toBe('failed');
-      expect(readdirSync(tmpdir()).filter((name) => name.startsWith('kubiya-python-'))).toEqual([]);
+      expect(readdirSync(scratch)).toEqual([]);
     },
     slowMs,
   );
