@@ -33,7 +33,8 @@ function summaryLine(outcome: Outcome, sink: Sink): string {
 }
 
 export function costText({ costUsd, isCostEstimated }: Outcome): string | undefined {
-  if (costUsd === undefined) return undefined;
+  // What costs nothing, such as a model of one's own, needs no word.
+  if (costUsd === undefined || costUsd === 0) return undefined;
   return `${costUsd.toFixed(4)} USD${isCostEstimated ? ' (estimated)' : ''}`;
 }
 

@@ -12,7 +12,7 @@ const read = (servers: Record<string, unknown>): McpConfiguration =>
     environment: { REGION: 'eu', EMPTY: '', constructor: 'own' },
     secrets: { TOKEN: 'tok-${REGION}-{{.env.REGION}}', 'with-dash': 'dashed-secret' },
     base: { PATH: '/bin' },
-    workspace: '/work/space',
+    workspace: '/srv/space',
   });
 const problemOf = (server: unknown): string => read({ one: server }).problems[0]?.message ?? 'none';
 
@@ -33,7 +33,7 @@ describe('a configuration', () => {
         transport: 'stdio',
         command: ['eu-server', '--token', token, 'eu', 'a b', '$REGION |'],
         environment: { PATH: '/bin', KEY: 'dashed-secret', LOG_TOKEN: 'written-down' },
-        cwd: '/work/space',
+        cwd: '/srv/space',
         isOfExecution: true,
       },
       { transport: 'any', url: 'https://eu.example/mcp?key=in-address', headers: { Authorization: `Bearer ${token}` } },
