@@ -82,6 +82,8 @@ for (const runtime of ['bun', 'node']) {
       { type: 'text', text: 'all done' },
     ];
     const run = await runCommand([...words(folder), 'greet'], await options(script, { KUBIYA_RUNTIME: runtime }));
+    // At once: they end before the command does.
+    expect(home.processes().filter((line) => /server-(everything|filesystem)/.test(line))).toEqual([]);
     expect(run.stderr).not.toContain('error:');
     expect(run.code).toBe(0);
     expect(run.stdout).toContain('all done');

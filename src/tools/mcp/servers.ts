@@ -56,13 +56,19 @@ export interface McpServersOptions extends ConnectionDeps {
 
 export function createMcpServers(options: McpServersOptions): McpServers {
   const servers = new Map<string, Server>();
+  /** Those that nobody uses any more, until their processes are gone. */
+  const ending = new Set<Promise<void>>();
+  const end = (server: Server): void => {
+    const gone = server.stop().finally(() => ending.delete(gone));
+    ending.add(gone);
+  };
   const offers = new Map<string, { readonly offer: McpOffer; readonly atMs: number }>();
 
   const serverOf = (target: McpTarget, executionId: string): Server => {
     const key = keyOf(target);
     let server = servers.get(key);
     if (server === undefined) {
-      makeRoom(servers);
+      makeRoom(servers, end);
       server = new Server(target, options);
       server.onToolsChanged = () => offers.delete(offerKeyOf(target));
       servers.set(key, server);
@@ -101,13 +107,13 @@ export function createMcpServers(options: McpServersOptions): McpServers {
         server.users.delete(executionId);
         if (server.users.size > 0 || !isOfExecution(server.target)) continue;
         servers.delete(key);
-        void server.stop();
+        end(server);
       }
     },
     stop: async () => {
-      const all = [...servers.values()];
+      for (const server of servers.values()) end(server);
       servers.clear();
-      await Promise.all(all.map((server) => server.stop()));
+      await Promise.all(ending);
     },
   };
 }
@@ -140,6 +146,7 @@ class Server {
   readonly users = new Set<string>();
   onToolsChanged: (() => void) | undefined;
   private connecting: Promise<Connection> | undefined;
+  private closing: Promise<void> = Promise.resolve();
   private readonly over = new AbortController();
   private idle: NodeJS.Timeout | undefined;
   private busy = 0;
@@ -210,14 +217,12 @@ class Server {
     this.idle.unref();
   }
 
-  private async disconnect(): Promise<void> {
-    const { connecting } = this;
+  /** Resolves when all connections that it had are closed. */
+  private disconnect(): Promise<void> {
+    const { connecting, closing } = this;
     this.connecting = undefined;
-    try {
-      await (await connecting)?.close();
-    } catch {
-      // It never was connected, or its end could not be said to the server.
-    }
+    this.closing = Promise.all([closing, closed(connecting)]).then(() => undefined);
+    return this.closing;
   }
 
   private connection(): Promise<Connection> {
@@ -275,7 +280,15 @@ class Server {
   }
 }
 
-function makeRoom(servers: Map<string, Server>): void {
+async function closed(connecting: Promise<Connection> | undefined): Promise<void> {
+  try {
+    await (await connecting)?.close();
+  } catch {
+    // It never was connected, or its end could not be said to the server.
+  }
+}
+
+function makeRoom(servers: Map<string, Server>, end: (server: Server) => void): void {
   if (servers.size < serversMax) return;
   const idle = [...servers]
     .filter(([, server]) => server.idleSinceMs !== undefined)
@@ -283,7 +296,7 @@ function makeRoom(servers: Map<string, Server>): void {
   const [oldest] = idle;
   if (oldest === undefined) throw new Error(`the worker runs ${serversMax} MCP servers already, and all are busy`);
   servers.delete(oldest[0]);
-  void oldest[1].stop();
+  end(oldest[1]);
 }
 
 const isOfExecution = (target: McpTarget): boolean => target.transport === 'stdio' && target.isOfExecution;
